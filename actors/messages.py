@@ -1,0 +1,185 @@
+"""What actors say to each other, and what they have the wire say for them.
+
+Identities come from verified tokens. Notices are the hub's own messages to a client (docs/protocol.md, "Messages");
+presence changes are what the mirror writes to Redis.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol, TypeAlias
+
+from actors.ids import ConnectionId, DesktopId, DeviceId, Epoch, NodeId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopIdentity:
+    """Who a Desktop Token speaks for. `expires_at` is in seconds since the epoch."""
+
+    desktop_id: DesktopId
+    user_id: UserId
+    expires_at: float
+    name: str | None = None
+    platform: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MobileIdentity:
+    """Who a User Token speaks for. `expires_at` is in seconds since the epoch."""
+
+    user_id: UserId
+    expires_at: float
+    device_id: DeviceId | None = None
+
+
+Identity: TypeAlias = DesktopIdentity | MobileIdentity
+
+
+class Envelope(Protocol):
+    """A decoded message. `payload` is the sender's raw JSON object and stays unread but for the named fields."""
+
+    type: str
+    timestamp: int
+
+
+class ErrorCode(str, Enum):
+    """Codes of `error` messages (docs/protocol.md, "Error codes")."""
+
+    BAD_ENVELOPE = "bad_envelope"
+    UNKNOWN_TYPE = "unknown_type"
+    TYPE_NOT_ALLOWED = "type_not_allowed"
+    BAD_PAYLOAD = "bad_payload"
+    DESKTOP_NOT_FOUND = "desktop_not_found"
+    DESKTOP_OFFLINE = "desktop_offline"
+    QUEUE_FULL = "queue_full"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    TOKEN_INVALID = "token_invalid"  # noqa: S105 - a code, not a token
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a code, not a token
+    FORBIDDEN = "forbidden"
+
+
+class Delivery(Enum):
+    """What became of a message that a phone addressed to a desktop."""
+
+    DELIVERED = auto()
+    NOT_FOUND = auto()
+    OFFLINE = auto()
+    FULL = auto()
+    UNKNOWN_YET = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What was wrong with a client's message: becomes an `error` to its sender.
+
+    `text` says what was wrong and what would be right; it never quotes a payload or a token.
+    """
+
+    code: ErrorCode
+    text: str
+    message_id: str | None = None
+    retry_after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """`welcome`: the first message on every connection."""
+
+    connection_id: ConnectionId
+    node_id: NodeId
+    server_time: int
+    heartbeat_ms: int
+    timeout_ms: int
+    max_bytes: int
+    token_expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAck:
+    """`heartbeat:ack`: the hub's clock, and in how many milliseconds the next heartbeat is due."""
+
+    server_time: int
+    next_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopOnline:
+    """`desktop:online`: times in milliseconds since the epoch."""
+
+    desktop_id: DesktopId
+    name: str | None
+    platform: str | None
+    since: int
+    last_seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopOffline:
+    """`desktop:offline`: `last_seen` in milliseconds since the epoch."""
+
+    desktop_id: DesktopId
+    name: str | None
+    platform: str | None
+    last_seen: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """`goodbye`: said just before the hub closes; `retry_after_ms` is this client's own share of a spread."""
+
+    reason: str
+    retry_after_ms: int
+
+
+Notice: TypeAlias = Welcome | HeartbeatAck | DesktopOnline | DesktopOffline | Goodbye | Fault
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceRecord:
+    """A desktop that is online, as `hub:{u}:desktop:ID` holds it. Times in milliseconds since the epoch."""
+
+    desktop_id: DesktopId
+    user_id: UserId
+    node_id: NodeId
+    connection_id: ConnectionId
+    epoch: Epoch
+    name: str | None
+    platform: str | None
+    since: int
+    last_seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class CameOnline:
+    """The desktop is online: write its record. `announce`: this is a change, so it goes to the stream too."""
+
+    record: PresenceRecord
+    announce: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WentOffline:
+    """The desktop's connection `record` is over: delete what it holds, and nothing that a newer one holds.
+
+    `forget`: the desktop has another owner now, so it is no longer among this user's known ones.
+    """
+
+    record: PresenceRecord
+    reason: str
+    at: int
+    forget: bool = False
+
+
+PresenceChange: TypeAlias = CameOnline | WentOffline
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDesktop:
+    """A desktop that was seen before, as the store remembers it. `last_seen` in milliseconds since the epoch."""
+
+    desktop_id: DesktopId
+    last_seen: int
+    name: str | None
+    platform: str | None
+    reason: str

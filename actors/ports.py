@@ -1,0 +1,116 @@
+"""What the actors need from the world, with the guarantees written down. `hub/` has an adapter for each."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from actors.closing import CloseReason
+from actors.ids import DesktopId, UserId
+from actors.messages import Envelope, Fault, Identity, KnownDesktop, MobileIdentity, Notice, PresenceChange
+
+
+class Timer(Protocol):
+    """A pending `call_later`."""
+
+    def cancel(self) -> None:
+        """Keep the call from happening; harmless when it already has."""
+        ...
+
+
+class Scheduler(Protocol):
+    """The turn of events. An asyncio loop is one; tests have one that they turn by hand."""
+
+    def call_soon(self, callback: Callable[..., object], *args: Any) -> object:
+        """Call after the current callback returns, in the order of asking."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+        """Call in `delay` seconds."""
+        ...
+
+
+class Transport(Protocol):
+    """One client's socket.
+
+    Frames go out in the order given. `writable` is false while the peer reads slower than it is written to; the
+    connection's `writable_again` is called when that is over. After `close` nothing is written any more, and the
+    connection's `link_lost` or `peer_closed` follows within a bounded time, whatever the peer does.
+    """
+
+    writable: bool
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        """Hand over finished frames; they leave in one system call where possible."""
+        ...
+
+    def ping(self) -> None:
+        """Send a ping frame."""
+        ...
+
+    def close(self, reason: CloseReason, *, deadline_s: float) -> None:
+        """Send the close frame behind what was written, and cut the link if the peer hasn't closed in `deadline_s`."""
+        ...
+
+
+class Codec(Protocol):
+    """Envelopes in, finished frames out. Frames are immutable, so one can go to many sockets."""
+
+    def decode(self, text: str) -> Envelope | Fault:
+        """Return the envelope, or what is wrong with it (`bad_envelope`). Never raises."""
+        ...
+
+    def to_mobile(self, envelope: Envelope, stamp: bytes) -> bytes:
+        """Encode for phones, with the sending desktop's `stamp` (see `mobile_stamp`)."""
+        ...
+
+    def to_desktop(self, envelope: Envelope, sender: MobileIdentity) -> bytes:
+        """Encode for a desktop, with the sender's `user_id` and `device_id`."""
+        ...
+
+    def mobile_stamp(self, desktop_id: DesktopId) -> bytes:
+        """Return what `to_mobile` adds for this desktop; made once a connection."""
+        ...
+
+    def notice(self, notice: Notice) -> bytes:
+        """Encode one of the hub's own messages."""
+        ...
+
+    def addressed_desktop(self, envelope: Envelope) -> DesktopId | Fault:
+        """Read `payload.desktop_id`, or say what is wrong with it (`bad_payload`)."""
+        ...
+
+    def goodbye_reason(self, envelope: Envelope) -> str | Fault:
+        """Read `payload.reason`, or say what is wrong with it (`bad_payload`)."""
+        ...
+
+    def refresh_token(self, envelope: Envelope) -> str | Fault:
+        """Read `payload.token`, or say what is wrong with it (`bad_payload`)."""
+        ...
+
+
+class Authenticator(Protocol):
+    """Checks a new token for a live connection."""
+
+    def refresh(self, current: Identity, token: str, answer: Callable[[Identity | Fault], None]) -> None:
+        """Check `token` and call `answer` once, soon: with the new identity, or with what is wrong.
+
+        The new token must be of the same kind and for the same subject (and owner) as `current`.
+        """
+        ...
+
+
+class PresenceMirror(Protocol):
+    """Takes presence changes to where other services see them. Never blocks, never raises.
+
+    Changes of one desktop arrive in the order given. While the store is away they wait, bounded, and the latest state
+    of every desktop is written when it is back.
+    """
+
+    def record(self, change: PresenceChange) -> None:
+        """Mirror one change."""
+        ...
+
+    def load_known(self, user_id: UserId, answer: Callable[[list[KnownDesktop] | None], None]) -> None:
+        """Ask for the user's desktops of the past; `answer` is called once, with None if the store can't be asked."""
+        ...
+
+
