@@ -1,0 +1,67 @@
+"""The envelope as a client sees it: JSON to a frozen `Message`, and back (docs/protocol.md, "The envelope")."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message from the hub. Types and fields that this client doesn't know are no error.
+
+    Attributes:
+        type: What kind of message it is: `user:message`, `agent:stream`, `error`, ...
+        payload: The sender's JSON object, as it was sent.
+        timestamp: The sender's clock, in milliseconds since the epoch.
+        message_id: The sender's name for the message, if it gave one.
+        desktop_id: Who sent it, on what comes to a mobile; stamped by the hub.
+        user_id: Who sent it, on what comes to a desktop; stamped by the hub.
+        device_id: From which device, on what comes to a desktop; stamped by the hub.
+    """
+
+    type: str
+    payload: dict[str, Any]
+    timestamp: int
+    message_id: str | None = None
+    desktop_id: str | None = None
+    user_id: str | None = None
+    device_id: str | None = None
+
+
+def encode(kind: str, payload: Mapping[str, Any], timestamp: int, message_id: str | None = None) -> bytes:
+    """Return the UTF-8 text of an envelope.
+
+    Raises:
+        TypeError: The payload holds something that JSON has no word for.
+        ValueError: The payload holds NaN, an infinity or half a surrogate pair.
+    """
+    envelope: dict[str, Any] = {"type": kind, "payload": dict(payload), "timestamp": timestamp}
+    if message_id is not None:
+        envelope["message_id"] = message_id
+    return json.dumps(envelope, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def decode(text: str | bytes) -> Message:
+    """Return the message in one WebSocket text message.
+
+    Raises:
+        ValueError: It isn't JSON, or isn't an envelope.
+    """
+    try:
+        fields = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(fields, dict):
+        raise ValueError("not a JSON object")  # noqa: TRY004 - one exception for all that a peer can do wrong
+    kind, payload, timestamp = fields.get("type"), fields.get("payload"), fields.get("timestamp")
+    if not (isinstance(kind, str) and isinstance(payload, dict) and isinstance(timestamp, int)):
+        raise ValueError("not an envelope: type, payload and timestamp are required")  # noqa: TRY004 - as above
+    return Message(kind, payload, timestamp, **{name: _text(fields.get(name)) for name in _OPTIONAL})
+
+
+_OPTIONAL = ("message_id", "desktop_id", "user_id", "device_id")
+
+
+def _text(field: object) -> str | None:
+    return field if isinstance(field, str) else None
