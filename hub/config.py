@@ -1,0 +1,268 @@
+"""All settings of the hub: one immutable model, read from the environment variables with the prefix `HUB_`.
+
+Defaults are those of docs/protocol.md, "Running it". Laws between settings: hub/config_laws.py.
+"""
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from actors.ids import is_id
+from hub.config_laws import BrokenLaw, broken_laws
+from hub.config_values import (
+    SECRET_BYTES,
+    NamedSecret,
+    RateLimit,
+    check_file,
+    check_jwks_source,
+    check_redis_url,
+    check_secret,
+    parse_origins,
+    parse_rate_limit,
+    parse_secrets,
+)
+
+PREFIX = "HUB_"
+
+_DAY_S = 86_400
+_MIB = 1 << 20
+_PING_S = 25.0  # under the usual idle timeouts of load balancers
+_QUOTED_CHARS = 60
+_KEY_FIELDS = {"jwt_secret", "jwt_secrets", "jwt_jwks"}
+_NEVER_QUOTED = _KEY_FIELDS | {"redis_url", "tls_key"}
+
+Duration = Annotated[float, Field(gt=0, le=_DAY_S, allow_inf_nan=False)]
+Wait = Annotated[float, Field(ge=0, le=_DAY_S, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class SettingsError(Exception):
+    """The environment can't be used. `lines`: one for each violation, fit for an operator, without any secret."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+def _node_name(fields: dict[str, Any]) -> str:
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:100]
+    return f"{host}:{fields['port']}"
+
+
+def _check_node_name(name: str) -> str:
+    if not is_id(name):
+        raise ValueError("should be 1 to 128 letters, digits or any of . _ : @ -")
+    return name
+
+
+def _only_one_worker(workers: int) -> int:
+    if workers != 1:
+        raise ValueError("should be 1: several workers come with a later release")
+    return workers
+
+
+def _lower(text: object) -> object:
+    return text.lower() if isinstance(text, str) else text
+
+
+class Settings(BaseSettings):
+    """What the hub runs with. Build it with `load_settings`; a test may also build one from keyword arguments.
+
+    Times that end in `_s` are seconds, in `_ms` milliseconds. Raises pydantic's ValidationError.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True
+    )
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8080, ge=0, le=65_535, description="port to listen on; 0 takes any free one")
+    workers: Annotated[int, AfterValidator(_only_one_worker)] = Field(1, description="worker processes; only 1 as yet")
+    node_name: Annotated[str, AfterValidator(_check_node_name)] = Field(
+        default_factory=_node_name,
+        description="name of this node in presence records, the same after a restart; unset: host name and port",
+    )
+    tls_cert: Annotated[Path, AfterValidator(check_file)] | None = Field(
+        None, description="file with the certificate chain (PEM), for wss:// and https://"
+    )
+    tls_key: Annotated[Path, AfterValidator(check_file)] | None = Field(
+        None, description="file with the certificate's private key (PEM)"
+    )
+
+    redis_url: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
+        None,
+        repr=False,
+        description="redis://, rediss:// or unix://; unset: an embedded Valkey that starts and stops with the hub",
+    )
+    redis_timeout_ms: int = Field(400, ge=10, le=10_000, description="longest wait for one answer of Redis")
+    data_dir: Path = Field(Path("./data"), description="where the embedded Valkey keeps its files")
+    presence_stream_length: Count = Field(10_000, description="entries kept in the stream hub:presence")
+
+    jwt_secret: Annotated[SecretStr, AfterValidator(check_secret)] | None = Field(
+        None, description="HS256 secret, 32 bytes at least, taken as it stands; for tokens that name no key (no kid)"
+    )
+    jwt_secrets: Annotated[tuple[NamedSecret, ...], BeforeValidator(parse_secrets)] = Field(
+        (),
+        description="HS256 secrets by key name (kid), for rotation: KID:SECRET,KID2:SECRET2; the first one signs. "
+        "May stand beside HUB_JWT_SECRET. No comma in a secret",
+    )
+    jwt_jwks: Annotated[str, AfterValidator(check_jwks_source)] | None = Field(
+        None, repr=False, description="file or URL of public keys (RS256, ES256, EdDSA), instead of a secret"
+    )
+    jwt_issuer: str | None = Field(None, description="the iss that every token must carry; unset: not checked")
+    jwt_require_jti: bool = Field(default=False, description="whether every token must carry a jti")
+    jwt_leeway_s: float = Field(10, ge=0, le=120, description="how far the clocks of issuer and hub may differ")
+    token_grace_s: Wait = Field(0, description="how long a live connection outlives its token")
+    allow_query_token: bool = Field(default=True, description="whether ?token= is accepted")
+    allowed_origins: Annotated[frozenset[str], BeforeValidator(parse_origins)] = Field(
+        frozenset(), description="web pages that may connect: SCHEME://HOST[:PORT], comma-separated; unset: none"
+    )
+
+    heartbeat_timeout_s: Duration = Field(120, description="silence after which a peer is dead (4103)")
+    heartbeat_interval_s: Duration = Field(
+        default_factory=lambda fields: fields["heartbeat_timeout_s"] / 4,
+        description="how often a desktop is to send heartbeat; unset: a quarter of the timeout",
+    )
+    ping_interval_s: Duration = Field(
+        default_factory=lambda fields: min(_PING_S, fields["heartbeat_timeout_s"] / 4),
+        description="how often the hub pings a mobile; unset: a quarter of the timeout, 25 at most",
+    )
+    presence_ttl_s: Duration = Field(120, description="how long a presence record outlives a hub that was killed")
+    offline_grace_s: Wait = Field(5, description="how long a desktop whose link was lost may take to come back unseen")
+
+    max_message_bytes: int = Field(_MIB, ge=1024, le=64 * _MIB, description="largest message, in bytes (1009)")
+    rate_limit: Annotated[RateLimit | None, BeforeValidator(parse_rate_limit)] = Field(
+        RateLimit(200, 400), description="messages a second : burst, for each connection; off: no limit"
+    )
+    max_connections: Count | None = Field(
+        None, description="connections at once; unset: what the open-file limit allows"
+    )
+    max_mobiles_per_user: Count = Field(20, description="mobiles of one user at once (4007)")
+    max_desktops_per_user: Count = Field(50, description="desktops of one user at once (4007)")
+    known_desktops: Count = Field(1000, description="desktops of one user that are remembered while away")
+    inbox_bytes: int = Field(4 * _MIB, ge=2048, description="bytes that may wait for one connection (4102)")
+    inbox_messages: Count = Field(4096, description="messages that may wait for one connection (4102)")
+
+    write_stall_s: Duration = Field(5, description="how long a peer may read nothing while it is written to (4102)")
+    close_deadline_s: Duration = Field(3, description="how long a peer may take to answer a close frame")
+    handshake_deadline_s: Duration = Field(5, description="how long a connection may take from TCP to its upgrade")
+    drain_deadline_s: Duration = Field(10, description="how long a stop may take, from SIGTERM to the exit")
+    drain_spread_s: Wait = Field(5, description="range over which retry_after_ms of goodbye is spread")
+
+    log_format: Annotated[Literal["json", "pretty"], BeforeValidator(_lower)] = Field(
+        "json", description="json: one object a line; pretty: for people"
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        "info", description="debug, info, warning or error"
+    )
+
+    _generated: frozenset[str] = PrivateAttr(frozenset())
+
+    @property
+    def generated(self) -> frozenset[str]:
+        """Names of the fields that `load_settings` made up because nothing was set."""
+        return self._generated
+
+    @model_validator(mode="after")
+    def _hold_laws(self) -> Self:
+        broken = tuple(broken_laws(self))
+        if broken:
+            raise PydanticCustomError("broken_laws", "{text}", {"text": _join(broken), "broken": broken})
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take keyword arguments only: `load_settings` reads the environment that it is given, whole and strictly."""
+        return (init_settings,)
+
+
+def variable_name(field: str) -> str:
+    """Return the environment variable of a field of `Settings`."""
+    return PREFIX + field.upper()
+
+
+def load_settings(environ: Mapping[str, str] | None = None, *, dev: bool = False) -> Settings:
+    """Read the settings from the environment; a variable that is empty counts as unset.
+
+    Args:
+        environ: The environment; by default that of the process.
+        dev: Make up a secret if neither a secret nor a JWKS is set.
+
+    Returns:
+        Settings that keep every law.
+
+    Raises:
+        SettingsError: With one line for every violation, not only for the first.
+    """
+    environ = os.environ if environ is None else environ
+    fields = {variable_name(field): field for field in Settings.model_fields}
+    set_variables = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text}
+    values: dict[str, Any] = {fields[name]: text for name, text in set_variables.items() if name in fields}
+    generated = frozenset({"jwt_secret"}) if dev and not values.keys() & _KEY_FIELDS else frozenset[str]()
+    values |= {field: secrets.token_urlsafe(SECRET_BYTES) for field in generated}
+    lines = [_unknown(name, fields) for name in sorted(set_variables.keys() - fields.keys())]
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(lines + _violations(error, values)) from None
+    if lines:
+        raise SettingsError(lines)
+    settings._generated = generated
+    return settings
+
+
+def _unknown(name: str, known: Mapping[str, str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"{name[:_QUOTED_CHARS]}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _violations(error: ValidationError, values: Mapping[str, Any]) -> list[str]:
+    """Return a line for each wrong value, and for each law that is broken among the right ones."""
+    faults = error.errors(include_url=False)
+    wrong = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
+    if not wrong:
+        return [law.line for fault in faults for law in fault["ctx"]["broken"]]
+    lines = [_line(fault, values) for fault in faults if fault["type"] != "default_factory_not_called"]
+    try:
+        Settings(**{field: text for field, text in values.items() if field not in wrong})
+    except ValidationError as rest:
+        laws: list[BrokenLaw] = [law for fault in rest.errors() for law in fault.get("ctx", {}).get("broken", ())]
+        lines += [law.line for law in laws if not law.fields & wrong]
+    return lines
+
+
+def _line(fault: ErrorDetails, values: Mapping[str, str]) -> str:
+    field = str(fault["loc"][0])
+    text = fault["msg"].removeprefix("Value error, ")
+    text = text[:1].lower() + text[1:]
+    if field in _NEVER_QUOTED or field not in values:
+        return f"{variable_name(field)}: {text}"
+    return f"{variable_name(field)} ({values[field][:_QUOTED_CHARS]!r}): {text}"
+
+
+def _join(broken: tuple[BrokenLaw, ...]) -> str:
+    return "; ".join(law.line for law in broken)

@@ -1,0 +1,90 @@
+"""What must hold between settings. Each law names the settings it looks at, and says in one line how it is broken."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hub.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenLaw:
+    """A law that doesn't hold: the fields it looked at, and the line for the operator."""
+
+    fields: frozenset[str]
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Law:
+    fields: frozenset[str]
+    check: Callable[["Settings"], str | None]
+
+
+def broken_laws(settings: "Settings") -> Iterator[BrokenLaw]:
+    """Yield every law that these settings break."""
+    for law in _LAWS:
+        line = law.check(settings)
+        if line is not None:
+            yield BrokenLaw(law.fields, line)
+
+
+def _heartbeats_fit(settings: "Settings") -> str | None:
+    timeout, interval = settings.heartbeat_timeout_s, settings.heartbeat_interval_s
+    if timeout >= 2 * interval:
+        return None
+    return (
+        f"HUB_HEARTBEAT_TIMEOUT_S ({timeout:g}) should be at least twice HUB_HEARTBEAT_INTERVAL_S ({interval:g}), "
+        "so that one lost heartbeat ends nothing"
+    )
+
+
+def _pings_fit(settings: "Settings") -> str | None:
+    timeout, interval = settings.heartbeat_timeout_s, settings.ping_interval_s
+    if interval < timeout:
+        return None
+    return f"HUB_PING_INTERVAL_S ({interval:g}) should be less than HUB_HEARTBEAT_TIMEOUT_S ({timeout:g})"
+
+
+def _presence_outlives_timeout(settings: "Settings") -> str | None:
+    ttl, timeout = settings.presence_ttl_s, settings.heartbeat_timeout_s
+    if ttl >= timeout:
+        return None
+    return f"HUB_PRESENCE_TTL_S ({ttl:g}) should be at least HUB_HEARTBEAT_TIMEOUT_S ({timeout:g})"
+
+
+def _inbox_holds_messages(settings: "Settings") -> str | None:
+    inbox, message = settings.inbox_bytes, settings.max_message_bytes
+    if inbox >= 2 * message:
+        return None
+    return f"HUB_INBOX_BYTES ({inbox}) should be at least twice HUB_MAX_MESSAGE_BYTES ({message}): {2 * message}"
+
+
+def _keys_are_named(settings: "Settings") -> str | None:
+    secrets = settings.jwt_secret is not None or bool(settings.jwt_secrets)
+    if secrets and settings.jwt_jwks is not None:
+        return "HUB_JWT_JWKS and a secret (HUB_JWT_SECRET, HUB_JWT_SECRETS) exclude each other; unset one of them"
+    if not secrets and settings.jwt_jwks is None:
+        return (
+            "no key to check tokens with: set HUB_JWT_SECRET (32 bytes at least) or HUB_JWT_JWKS; "
+            "to try the hub out: hub serve --dev"
+        )
+    return None
+
+
+def _tls_is_whole(settings: "Settings") -> str | None:
+    if (settings.tls_cert is None) == (settings.tls_key is None):
+        return None
+    given, missing = ("HUB_TLS_KEY", "HUB_TLS_CERT") if settings.tls_cert is None else ("HUB_TLS_CERT", "HUB_TLS_KEY")
+    return f"{given} is set and {missing} is not; TLS needs both"
+
+
+_LAWS = (
+    _Law(frozenset({"heartbeat_timeout_s", "heartbeat_interval_s"}), _heartbeats_fit),
+    _Law(frozenset({"heartbeat_timeout_s", "ping_interval_s"}), _pings_fit),
+    _Law(frozenset({"heartbeat_timeout_s", "presence_ttl_s"}), _presence_outlives_timeout),
+    _Law(frozenset({"inbox_bytes", "max_message_bytes"}), _inbox_holds_messages),
+    _Law(frozenset({"jwt_secret", "jwt_secrets", "jwt_jwks"}), _keys_are_named),
+    _Law(frozenset({"tls_cert", "tls_key"}), _tls_is_whole),
+)
