@@ -5,7 +5,7 @@ presence changes are what the mirror writes to Redis.
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import Protocol, TypeAlias
 
 from actors.ids import ConnectionId, DesktopId, DeviceId, Epoch, NodeId, UserId
@@ -40,8 +40,13 @@ class Envelope(Protocol):
     type: str
     timestamp: int
 
+    @property
+    def message_id(self) -> str | None:
+        """The sender's name for the message, if it gave one."""
+        ...
 
-class ErrorCode(str, Enum):
+
+class ErrorCode(StrEnum):
     """Codes of `error` messages (docs/protocol.md, "Error codes")."""
 
     BAD_ENVELOPE = "bad_envelope"

@@ -1,11 +1,21 @@
 """What the actors need from the world, with the guarantees written down. `hub/` has an adapter for each."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import ClassVar, Protocol
 
 from actors.closing import CloseReason
-from actors.ids import DesktopId, UserId
-from actors.messages import Envelope, Fault, Identity, KnownDesktop, MobileIdentity, Notice, PresenceChange
+from actors.ids import ConnectionId, DesktopId, Epoch, UserId
+from actors.inbox import Offer
+from actors.messages import (
+    DesktopIdentity,
+    Envelope,
+    Fault,
+    Identity,
+    KnownDesktop,
+    MobileIdentity,
+    Notice,
+    PresenceChange,
+)
 
 
 class Timer(Protocol):
@@ -19,13 +29,45 @@ class Timer(Protocol):
 class Scheduler(Protocol):
     """The turn of events. An asyncio loop is one; tests have one that they turn by hand."""
 
-    def call_soon(self, callback: Callable[..., object], *args: Any) -> object:
+    def call_soon(self, callback: Callable[..., object], *args: object) -> object:
         """Call after the current callback returns, in the order of asking."""
         ...
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
+    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
         """Call in `delay` seconds."""
         ...
+
+
+class Route(Protocol):
+    """A connection as the supervisor sees it."""
+
+    connection_id: ConnectionId
+    kind: ClassVar[str]
+
+    def offer(self, frame: bytes, now: float) -> Offer:
+        """Put a frame into the connection's inbox; a connection whose inbox is full closes itself (4102)."""
+        ...
+
+    def say_goodbye(self, retry_after_ms: int) -> None:
+        """Tell the client that the hub is about to restart."""
+        ...
+
+    def close(self, reason: CloseReason, *, deadline_s: float | None = None) -> None:
+        """End the connection; harmless when it is ending already. The peer has `deadline_s` to answer."""
+        ...
+
+
+class DesktopRoute(Route, Protocol):
+    """A desktop's connection."""
+
+    identity: DesktopIdentity
+    epoch: Epoch
+
+
+class MobileRoute(Route, Protocol):
+    """A phone's connection."""
+
+    identity: MobileIdentity
 
 
 class Transport(Protocol):
@@ -37,6 +79,11 @@ class Transport(Protocol):
     """
 
     writable: bool
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What was written and has not left for the peer yet."""
+        ...
 
     def write(self, frames: Sequence[bytes]) -> None:
         """Hand over finished frames; they leave in one system call where possible."""
@@ -112,5 +159,3 @@ class PresenceMirror(Protocol):
     def load_known(self, user_id: UserId, answer: Callable[[list[KnownDesktop] | None], None]) -> None:
         """Ask for the user's desktops of the past; `answer` is called once, with None if the store can't be asked."""
         ...
-
-

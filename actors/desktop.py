@@ -1,0 +1,82 @@
+"""A desktop's connection: what it may say, and what becomes of it."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from actors.closing import CloseReason
+from actors.connection import Connection
+from actors.ids import ConnectionId, Epoch
+from actors.messages import DesktopIdentity, Envelope, ErrorCode, Fault
+from actors.ports import Authenticator
+from actors.supervisor import Supervisor, Surroundings
+
+RELAYED = frozenset({"agent:stream", "agent:response", "agent:status"})
+OF_MOBILES = frozenset({"user:message", "session:create"})
+OF_THE_HUB = frozenset({"desktop:online", "desktop:offline", "welcome", "receipt", "resumed", "error", "heartbeat:ack"})
+UNAVAILABLE_HERE = frozenset({"ack"})
+NOT_ALLOWED = OF_MOBILES | OF_THE_HUB | UNAVAILABLE_HERE
+
+
+class DesktopConnection(Connection):
+    """Relays the agent's answers to its owner's phones, and has an epoch."""
+
+    kind = "desktop"
+    probed = False
+
+    __slots__ = ("_said", "_stamp", "epoch")
+
+    identity: DesktopIdentity
+
+    def __init__(
+        self,
+        connection_id: ConnectionId,
+        identity: DesktopIdentity,
+        epoch: Epoch,
+        around: Surroundings,
+        supervisor: Supervisor,
+        auth: Authenticator,
+    ) -> None:
+        super().__init__(connection_id, identity, around, supervisor, auth)
+        self.epoch = epoch
+        self._stamp = around.codec.mobile_stamp(identity.desktop_id)
+        self._said: str | None = None
+
+    def _accept(self, envelope: Envelope, now: float) -> None:
+        kind = envelope.type
+        if kind in RELAYED:
+            around = self._around
+            frame = around.codec.to_mobile(envelope, self._stamp)
+            heard = self._supervisor.relay_to_mobiles(self.identity.user_id, frame, now)
+            if heard:
+                around.tallies.relayed[kind] += heard
+            else:
+                around.tallies.unheard[kind] += 1
+            return
+        answer = self._ANSWERS.get(kind)
+        if answer is not None:
+            answer(self, envelope, now)
+        elif kind in NOT_ALLOWED:
+            text = f"a desktop may not send {kind}; it sends {', '.join(sorted(RELAYED))}, heartbeat"
+            self._refuse(kind, Fault(ErrorCode.TYPE_NOT_ALLOWED, text, envelope.message_id), now)
+        else:
+            text = "this type is not known; see the table of messages in docs/protocol.md"
+            self._refuse("-", Fault(ErrorCode.UNKNOWN_TYPE, text, envelope.message_id), now)
+
+    def _farewell(self, reason: str) -> None:
+        self._said = reason
+
+    def _join(self) -> bool:
+        return self._supervisor.join_desktop(self)
+
+    def _part(self, reason: CloseReason) -> None:
+        self._supervisor.part_desktop(self, self._said or reason.value.presence, graced=reason.value.graced)
+
+    def _still_relays(self) -> bool:
+        # While the hub drains, what the desktop sent before it saw the close still goes to its owner's phones.
+        return self._closing is CloseReason.RESTARTING
+
+    _ANSWERS: ClassVar[dict[str, Callable[["DesktopConnection", Envelope, float], None]]] = {
+        "heartbeat": Connection._heartbeat,
+        "goodbye": Connection._goodbye,
+        "auth:refresh": Connection._refresh,
+    }

@@ -1,0 +1,77 @@
+"""A phone's connection: what it may say, and what becomes of it."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from actors.closing import CloseReason
+from actors.connection import Connection
+from actors.messages import Delivery, Envelope, ErrorCode, Fault, MobileIdentity
+
+ADDRESSED = frozenset({"user:message", "session:create"})
+OF_DESKTOPS = frozenset({"agent:stream", "agent:response", "agent:status", "ack"})
+OF_THE_HUB = frozenset({"desktop:online", "desktop:offline", "welcome", "receipt", "resumed", "error", "heartbeat:ack"})
+NOT_ALLOWED = OF_DESKTOPS | OF_THE_HUB
+
+RETRY_UNAVAILABLE_MS = 500
+
+
+class MobileConnection(Connection):
+    """Sends messages to the desktops of its own user, and watches them."""
+
+    kind = "mobile"
+    probed = True
+
+    __slots__ = ()
+
+    identity: MobileIdentity
+
+    def _accept(self, envelope: Envelope, now: float) -> None:
+        kind = envelope.type
+        answer = self._ANSWERS.get(kind)
+        if answer is not None:
+            answer(self, envelope, now)
+        elif kind in NOT_ALLOWED:
+            text = f"a mobile may not send {kind}; it sends {', '.join(sorted(ADDRESSED))}, heartbeat"
+            self._refuse(kind, Fault(ErrorCode.TYPE_NOT_ALLOWED, text, envelope.message_id), now)
+        else:
+            text = "this type is not known; see the table of messages in docs/protocol.md"
+            self._refuse("-", Fault(ErrorCode.UNKNOWN_TYPE, text, envelope.message_id), now)
+
+    def _address(self, envelope: Envelope, now: float) -> None:
+        target = self._around.codec.addressed_desktop(envelope)
+        if isinstance(target, Fault):
+            self._refuse(envelope.type, target, now)
+            return
+        delivery = self._supervisor.relay_to_desktop(self.identity, target, envelope, now)
+        if delivery is Delivery.DELIVERED:
+            self._around.tallies.relayed[envelope.type] += 1
+            return
+        code, text, retry_after_ms = _UNDELIVERED[delivery]
+        self._count(envelope.type, code.value)
+        self.offer(self._around.codec.notice(Fault(code, text, envelope.message_id, retry_after_ms)), now)
+
+    def _join(self) -> bool:
+        return self._supervisor.join_mobile(self)
+
+    def _part(self, reason: CloseReason) -> None:
+        self._supervisor.part_mobile(self)
+
+    _ANSWERS: ClassVar[dict[str, Callable[["MobileConnection", Envelope, float], None]]] = {
+        "user:message": _address,
+        "session:create": _address,
+        "heartbeat": Connection._heartbeat,
+        "goodbye": Connection._goodbye,
+        "auth:refresh": Connection._refresh,
+    }
+
+
+_UNDELIVERED: dict[Delivery, tuple[ErrorCode, str, int | None]] = {
+    Delivery.NOT_FOUND: (ErrorCode.DESKTOP_NOT_FOUND, "none of your desktops has this desktop_id", None),
+    Delivery.OFFLINE: (ErrorCode.DESKTOP_OFFLINE, "the desktop is not connected; nothing was delivered", None),
+    Delivery.FULL: (ErrorCode.QUEUE_FULL, "the desktop reads too slowly; nothing was delivered, send it again", 1000),
+    Delivery.UNKNOWN_YET: (
+        ErrorCode.UNAVAILABLE,
+        "whether you have this desktop can't be told right now; nothing was delivered, send it again",
+        RETRY_UNAVAILABLE_MS,
+    ),
+}

@@ -1,0 +1,244 @@
+"""Who is connected, and whose is what: user -> phones, desktop -> connection, user -> desktops.
+
+Pure state: no clock, no I/O. Every desktop's connection has an epoch; a goodbye that carries an older epoch than the
+registry holds comes from a connection that was replaced, and changes nothing (ADR 0004).
+
+`D` and `M` are what the caller connects desktops and phones with; the registry only keeps them. `M` is hashable.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Generic, TypeVar
+
+from actors.ids import DesktopId, DeviceId, Epoch, UserId
+from actors.messages import DesktopIdentity, KnownDesktop, MobileIdentity
+
+D = TypeVar("D")
+M = TypeVar("M")
+
+
+class Standing(Enum):
+    """Whether a desktop is there. `GRACED`: its link was lost, but nobody has been told yet."""
+
+    CONNECTED = auto()
+    GRACED = auto()
+    AWAY = auto()
+
+
+class Desktop(Generic[D]):
+    """One desktop that the registry knows. Times in milliseconds since the epoch."""
+
+    __slots__ = (
+        "connection",
+        "desktop_id",
+        "epoch",
+        "last_seen",
+        "name",
+        "owner",
+        "platform",
+        "reason",
+        "since",
+        "standing",
+    )
+
+    def __init__(self, desktop_id: DesktopId, owner: UserId) -> None:
+        self.desktop_id = desktop_id
+        self.owner = owner
+        self.connection: D | None = None
+        self.epoch = Epoch(0)
+        self.standing = Standing.AWAY
+        self.name: str | None = None
+        self.platform: str | None = None
+        self.since = 0
+        self.last_seen = 0
+        self.reason = "lost"
+
+
+class User(Generic[D, M]):
+    """One user who has anybody connected. `known_loaded`: the desktops of the past were asked for and came."""
+
+    __slots__ = ("desktops", "devices", "known_loaded", "mobiles")
+
+    def __init__(self) -> None:
+        self.mobiles: dict[M, DeviceId | None] = {}
+        self.devices: dict[DeviceId, M] = {}
+        self.desktops: dict[DesktopId, Desktop[D]] = {}
+        self.known_loaded = False
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopJoined(Generic[D]):
+    """What a desktop's connection changed.
+
+    Attributes:
+        desktop: Its entry now.
+        superseded: The older connection of the same desktop, if there was one.
+        previous: Its entry under the user who owned it before, if the owner changed while it was to be seen there.
+        appeared: Whether it was away before.
+        renamed: Whether its name or platform is another one now.
+    """
+
+    desktop: Desktop[D]
+    superseded: D | None
+    previous: Desktop[D] | None
+    appeared: bool
+    renamed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MobileJoined(Generic[M]):
+    """What a phone's connection changed: `superseded` is the older connection of the same device."""
+
+    superseded: M | None
+
+
+class Registry(Generic[D, M]):
+    """All users and desktops of one node.
+
+    Args:
+        max_desktops: Desktops that one user may have connected at once.
+        max_mobiles: Phones that one user may have connected at once.
+        max_known: Desktops, away ones included, that are kept in memory for one user.
+    """
+
+    def __init__(self, *, max_desktops: int, max_mobiles: int, max_known: int) -> None:
+        self._max_desktops = max_desktops
+        self._max_mobiles = max_mobiles
+        self._max_known = max_known
+        self._users: dict[UserId, User[D, M]] = {}
+        self._desktops: dict[DesktopId, Desktop[D]] = {}
+
+    def user(self, user_id: UserId) -> User[D, M] | None:
+        """The user's entry, or None while nobody of the user is connected."""
+        return self._users.get(user_id)
+
+    def find(self, user_id: UserId, desktop_id: DesktopId) -> Desktop[D] | None:
+        """The desktop if it is this user's; another user's is as good as unknown."""
+        user = self._users.get(user_id)
+        return None if user is None else user.desktops.get(desktop_id)
+
+    def present(self) -> Iterator[Desktop[D]]:
+        """All desktops that are to be seen as online."""
+        return (d for d in self._desktops.values() if d.standing is not Standing.AWAY)
+
+    def users(self) -> Iterator[tuple[UserId, User[D, M]]]:
+        """All users who have anybody connected."""
+        return iter(self._users.items())
+
+    # -- desktops ------------------------------------------------------------------------------------------------
+
+    def admit_desktop(self, who: DesktopIdentity, connection: D, epoch: Epoch, now_ms: int) -> DesktopJoined[D] | None:
+        """Make `connection` the desktop's own. None: the user has as many connected as allowed, or it came too late."""
+        entry = self._desktops.get(who.desktop_id)
+        if entry is not None and entry.epoch >= epoch:
+            return None
+        own = entry if entry is not None and entry.owner == who.user_id else None
+        if (own is None or own.connection is None) and self._connected_desktops(who.user_id) >= self._max_desktops:
+            return None
+        superseded = None if entry is None else entry.connection
+        previous = self._disown(entry) if entry is not None and own is None else None
+        desktop = own or self._enter(who.desktop_id, who.user_id)
+        appeared = desktop.standing is Standing.AWAY
+        renamed = (desktop.name, desktop.platform) != (who.name, who.platform)
+        if appeared:
+            desktop.since = now_ms
+        desktop.connection, desktop.epoch, desktop.standing = connection, epoch, Standing.CONNECTED
+        desktop.name, desktop.platform, desktop.last_seen = who.name, who.platform, now_ms
+        return DesktopJoined(desktop, superseded, previous, appeared, renamed)
+
+    def part_desktop(self, desktop_id: DesktopId, epoch: Epoch, now_ms: int) -> Desktop[D] | None:
+        """Take the connection of `epoch` out of the routes; the desktop is graced. None: a newer one is there."""
+        desktop = self._desktops.get(desktop_id)
+        if desktop is None or desktop.epoch != epoch or desktop.connection is None:
+            return None
+        desktop.connection, desktop.standing, desktop.last_seen = None, Standing.GRACED, now_ms
+        return desktop
+
+    def settle_desktop(self, desktop_id: DesktopId, epoch: Epoch, reason: str) -> Desktop[D] | None:
+        """End the grace of `epoch`: the desktop is away. None: it came back, or is away already."""
+        desktop = self._desktops.get(desktop_id)
+        if desktop is None or desktop.epoch != epoch or desktop.standing is not Standing.GRACED:
+            return None
+        desktop.standing, desktop.reason = Standing.AWAY, reason
+        self._trim(desktop.owner)
+        self._drop_if_idle(desktop.owner)
+        return desktop
+
+    def remember(self, user_id: UserId, known: Iterable[KnownDesktop]) -> list[Desktop[D]]:
+        """Take in desktops of the past, and return those that weren't known. No-op for a user who is gone."""
+        user = self._users.get(user_id)
+        if user is None:
+            return []
+        user.known_loaded = True
+        added = []
+        for past in known:
+            if past.desktop_id in self._desktops or len(user.desktops) >= self._max_known:
+                continue
+            desktop = self._enter(past.desktop_id, user_id)
+            desktop.name, desktop.platform = past.name, past.platform
+            desktop.last_seen, desktop.reason = past.last_seen, past.reason
+            added.append(desktop)
+        return added
+
+    # -- phones --------------------------------------------------------------------------------------------------
+
+    def admit_mobile(self, who: MobileIdentity, connection: M) -> MobileJoined[M] | None:
+        """Add a phone. None: the user has as many connected as allowed."""
+        user = self._users.setdefault(who.user_id, User())
+        older = None if who.device_id is None else user.devices.get(who.device_id)
+        if older is None and len(user.mobiles) >= self._max_mobiles:
+            return None
+        if older is not None:
+            del user.mobiles[older]
+        user.mobiles[connection] = who.device_id
+        if who.device_id is not None:
+            user.devices[who.device_id] = connection
+        return MobileJoined(older)
+
+    def part_mobile(self, user_id: UserId, connection: M) -> bool:
+        """Remove a phone's connection. False: it was not there any more."""
+        user = self._users.get(user_id)
+        if user is None or connection not in user.mobiles:
+            return False
+        device_id = user.mobiles.pop(connection)
+        if device_id is not None:
+            del user.devices[device_id]
+        self._drop_if_idle(user_id)
+        return True
+
+    # -- within --------------------------------------------------------------------------------------------------
+
+    def _connected_desktops(self, user_id: UserId) -> int:
+        user = self._users.get(user_id)
+        return 0 if user is None else sum(d.connection is not None for d in user.desktops.values())
+
+    def _enter(self, desktop_id: DesktopId, owner: UserId) -> Desktop[D]:
+        desktop: Desktop[D] = Desktop(desktop_id, owner)
+        self._desktops[desktop_id] = desktop
+        self._users.setdefault(owner, User()).desktops[desktop_id] = desktop
+        return desktop
+
+    def _disown(self, desktop: Desktop[D]) -> Desktop[D]:
+        """Take the desktop away from the user who owned it."""
+        del self._desktops[desktop.desktop_id]
+        del self._users[desktop.owner].desktops[desktop.desktop_id]
+        desktop.connection = None
+        self._drop_if_idle(desktop.owner)
+        return desktop
+
+    def _trim(self, user_id: UserId) -> None:
+        """Forget the desktop that has been away for longest, when there are too many."""
+        desktops = self._users[user_id].desktops
+        if len(desktops) > self._max_known:
+            oldest = min((d for d in desktops.values() if d.standing is Standing.AWAY), key=lambda d: d.last_seen)
+            del desktops[oldest.desktop_id], self._desktops[oldest.desktop_id]
+
+    def _drop_if_idle(self, user_id: UserId) -> None:
+        """Forget a user of whom nobody is connected; the store remembers the desktops."""
+        user = self._users[user_id]
+        if user.mobiles or any(d.standing is not Standing.AWAY for d in user.desktops.values()):
+            return
+        del self._users[user_id]
+        for desktop_id in user.desktops:
+            del self._desktops[desktop_id]

@@ -1,0 +1,228 @@
+"""The supervisor: owns the registries, and routes between inboxes. One a node (ADR 0003).
+
+It never waits: every method runs to its end in the caller's turn, so what it answers is true when the caller reads it,
+and no lock is needed. Only the offline grace and the store's answers come back later, fenced by epochs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from actors.clock import Clock
+from actors.closing import CloseReason
+from actors.ids import DesktopId, NodeId, UserId
+from actors.inbox import Offer
+from actors.messages import (
+    CameOnline,
+    Delivery,
+    DesktopOffline,
+    DesktopOnline,
+    Envelope,
+    KnownDesktop,
+    MobileIdentity,
+    Notice,
+    PresenceRecord,
+    WentOffline,
+)
+from actors.policy import Policy
+from actors.ports import Codec, DesktopRoute, MobileRoute, PresenceMirror, Route, Scheduler
+from actors.registry import Desktop, Registry, Standing
+from actors.tallies import Tallies
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the supervisor and all connections of a node share."""
+
+    node_id: NodeId
+    clock: Clock
+    scheduler: Scheduler
+    codec: Codec
+    mirror: PresenceMirror
+    policy: Policy
+    tallies: Tallies
+
+
+class Supervisor:
+    """Joins, parts and routes the connections of one node."""
+
+    def __init__(self, around: Surroundings) -> None:
+        policy = around.policy
+        self._around = around
+        self._registry: Registry[DesktopRoute, MobileRoute] = Registry(
+            max_desktops=policy.max_desktops, max_mobiles=policy.max_mobiles, max_known=policy.max_known
+        )
+        self._records: dict[DesktopId, PresenceRecord] = {}
+        self._open: dict[Route, None] = {}
+        self.turned_at = around.clock.monotonic()
+        """When `turn` was last called (monotonic seconds): what says that the supervisor's loop turns."""
+
+    def turn(self) -> None:
+        """Show that the loop turns; the node calls it several times a second."""
+        self.turned_at = self._around.clock.monotonic()
+
+    def opened(self, route: Route) -> None:
+        """A socket is open; it may not have joined yet, or not be allowed to."""
+        self._open[route] = None
+
+    def gone(self, route: Route) -> None:
+        """The socket is closed for good."""
+        self._open.pop(route, None)
+
+    def open_routes(self, kind: str | None = None) -> list[Route]:
+        """All connections with an open socket, or those of one kind, in the order in which they came."""
+        return [route for route in self._open if kind is None or route.kind == kind]
+
+    def present_records(self) -> Iterator[PresenceRecord]:
+        """Every desktop that is to be seen as online, as of now; for renewing the mirror."""
+        now_ms = self._around.clock.wall_ms()
+        for desktop_id in list(self._records):
+            record = self._records.get(desktop_id)
+            if record is not None:
+                yield replace(record, last_seen=now_ms)
+
+    # -- routes --------------------------------------------------------------------------------------------------
+
+    def relay_to_mobiles(self, user_id: UserId, frame: bytes, now: float) -> int:
+        """Offer a desktop's frame to all phones of its owner, and return how many there are."""
+        user = self._registry.user(user_id)
+        if user is None:
+            return 0
+        mobiles = user.mobiles
+        if len(mobiles) == 1:
+            for mobile in mobiles:
+                mobile.offer(frame, now)
+            return 1
+        # A phone whose inbox is full closes itself, and so leaves the registry, while we go round.
+        for mobile in list(mobiles):
+            mobile.offer(frame, now)
+        return len(mobiles)
+
+    def relay_to_desktop(self, sender: MobileIdentity, target: DesktopId, envelope: Envelope, now: float) -> Delivery:
+        """Offer a phone's message to the desktop it names, if that is its own user's."""
+        desktop = self._registry.find(sender.user_id, target)
+        if desktop is None:
+            user = self._registry.user(sender.user_id)
+            return Delivery.NOT_FOUND if user is not None and user.known_loaded else Delivery.UNKNOWN_YET
+        if desktop.connection is None:
+            return Delivery.OFFLINE
+        offer = desktop.connection.offer(self._around.codec.to_desktop(envelope, sender), now)
+        return Delivery.DELIVERED if offer is Offer.ACCEPTED else Delivery.FULL
+
+    # -- desktops ------------------------------------------------------------------------------------------------
+
+    def join_desktop(self, route: DesktopRoute) -> bool:
+        """Make `route` its desktop's connection and tell those concerned. False: the user has too many (4007)."""
+        now_ms = self._around.clock.wall_ms()
+        joined = self._registry.admit_desktop(route.identity, route, route.epoch, now_ms)
+        if joined is None:
+            return False
+        if joined.previous is not None:
+            self._tell_previous_owner(joined.previous, now_ms)
+        desktop = joined.desktop
+        record = self._record_of(desktop, route)
+        self._records[desktop.desktop_id] = record
+        self._around.mirror.record(CameOnline(record, announce=joined.appeared))
+        if joined.appeared or joined.renamed:
+            self._notify(desktop.owner, _online(desktop))
+        if joined.superseded is not None:
+            joined.superseded.close(CloseReason.SUPERSEDED)
+        return True
+
+    def part_desktop(self, route: DesktopRoute, presence_reason: str, *, graced: bool) -> None:
+        """The connection is over. `graced`: the desktop may be back in a moment, so nobody is told yet."""
+        around = self._around
+        desktop_id, epoch = route.identity.desktop_id, route.epoch
+        if self._registry.part_desktop(desktop_id, epoch, around.clock.wall_ms()) is None:
+            return
+        if graced and around.policy.offline_grace_s > 0:
+            around.scheduler.call_later(around.policy.offline_grace_s, self._settle, desktop_id, route, presence_reason)
+        else:
+            self._settle(desktop_id, route, presence_reason)
+
+    def _settle(self, desktop_id: DesktopId, route: DesktopRoute, reason: str) -> None:
+        desktop = self._registry.settle_desktop(desktop_id, route.epoch, reason)
+        if desktop is None:
+            return
+        record = self._records.pop(desktop_id)
+        self._around.mirror.record(WentOffline(record, reason, at=desktop.last_seen))
+        self._notify(desktop.owner, _offline(desktop))
+
+    def _tell_previous_owner(self, desktop: Desktop[DesktopRoute], now_ms: int) -> None:
+        desktop.reason = CloseReason.SUPERSEDED.value.presence
+        desktop.last_seen = now_ms
+        record = self._records.pop(desktop.desktop_id, None)
+        if record is not None:
+            self._around.mirror.record(WentOffline(record, desktop.reason, at=now_ms, forget=True))
+        self._notify(desktop.owner, _offline(desktop))
+
+    def _record_of(self, desktop: Desktop[DesktopRoute], route: DesktopRoute) -> PresenceRecord:
+        return PresenceRecord(
+            desktop_id=desktop.desktop_id,
+            user_id=desktop.owner,
+            node_id=self._around.node_id,
+            connection_id=route.connection_id,
+            epoch=desktop.epoch,
+            name=desktop.name,
+            platform=desktop.platform,
+            since=desktop.since,
+            last_seen=desktop.last_seen,
+        )
+
+    # -- phones --------------------------------------------------------------------------------------------------
+
+    def join_mobile(self, route: MobileRoute) -> bool:
+        """Add a phone and show it every known desktop. False: the user has too many (4007)."""
+        joined = self._registry.admit_mobile(route.identity, route)
+        if joined is None:
+            return False
+        if joined.superseded is not None:
+            joined.superseded.close(CloseReason.SUPERSEDED)
+        user_id = route.identity.user_id
+        user = self._registry.user(user_id)
+        if user is not None:
+            now, now_ms = self._around.clock.monotonic(), self._around.clock.wall_ms()
+            for desktop in list(user.desktops.values()):
+                route.offer(self._around.codec.notice(_standing(desktop, now_ms)), now)
+            if not user.known_loaded:
+                self.load_known(user_id)
+        return True
+
+    def part_mobile(self, route: MobileRoute) -> None:
+        """The phone's connection is over."""
+        self._registry.part_mobile(route.identity.user_id, route)
+
+    def load_known(self, user_id: UserId) -> None:
+        """Ask the store for the user's desktops of the past."""
+        self._around.mirror.load_known(user_id, lambda known: self._remember(user_id, known))
+
+    def load_what_is_missing(self) -> None:
+        """The store is back: ask for the past of every user who couldn't be shown it."""
+        for user_id in [user_id for user_id, user in self._registry.users() if user.mobiles and not user.known_loaded]:
+            self.load_known(user_id)
+
+    def _remember(self, user_id: UserId, known: list[KnownDesktop] | None) -> None:
+        if known is None:
+            return
+        for desktop in self._registry.remember(user_id, known):
+            self._notify(user_id, _offline(desktop))
+
+    # -- notices -------------------------------------------------------------------------------------------------
+
+    def _notify(self, user_id: UserId, notice: Notice) -> None:
+        self.relay_to_mobiles(user_id, self._around.codec.notice(notice), self._around.clock.monotonic())
+
+
+def _standing(desktop: Desktop[DesktopRoute], now_ms: int) -> Notice:
+    if desktop.standing is Standing.AWAY:
+        return _offline(desktop)
+    if desktop.standing is Standing.CONNECTED:
+        desktop.last_seen = now_ms
+    return _online(desktop)
+
+
+def _online(desktop: Desktop[DesktopRoute]) -> DesktopOnline:
+    return DesktopOnline(desktop.desktop_id, desktop.name, desktop.platform, desktop.since, desktop.last_seen)
+
+
+def _offline(desktop: Desktop[DesktopRoute]) -> DesktopOffline:
+    return DesktopOffline(desktop.desktop_id, desktop.name, desktop.platform, desktop.last_seen, desktop.reason)

@@ -1,0 +1,82 @@
+"""Rules for JSON text that a fast parser leaves open, each with a cheap test that clears nearly every message.
+
+What the hub lets through must mean the same to every parser behind it, and break none of them: names occur once in an
+object that the hub reads, nesting and numbers have bounds that the parsers of phones and desktops can take.
+"""
+
+import json
+import re
+
+MAX_DEPTH = 256
+MAX_DIGITS = 4300
+"""Where CPython's own parser stops; JavaScript, Go and Java round such numbers off long before."""
+
+SLACK = 10
+"""A second `type`, `payload`, `timestamp` or `message_id` makes a text at least this much longer than it has to be."""
+
+_SAMPLE = 1024
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_LONG_NUMBER = re.compile(rf"\d{{{MAX_DIGITS + 1}}}")
+_SAMPLED_DIGITS = re.compile(rf"\d{{{MAX_DIGITS // _SAMPLE}}}")
+
+
+class _RepeatedNameError(ValueError):
+    pass
+
+
+def breach(text: str, payload: bytes, excess: int) -> str | None:
+    """Tell which rule a valid JSON text breaks, if any.
+
+    Args:
+        text: The whole envelope.
+        payload: The raw text of its `payload`.
+        excess: How many bytes longer the text is than its shortest spelling.
+    """
+    if _depth_exceeds(text):
+        return f"nested deeper than {MAX_DEPTH} levels"
+    if _has_endless_number(text):
+        return f"a number has more than {MAX_DIGITS} digits"
+    # The payload is opaque, and large: what is looked at is the envelope around it.
+    if excess >= SLACK and repeats_a_name(text.replace(payload.decode(), "0", 1)):
+        return "a member occurs twice in the envelope; each name may occur once"
+    return None
+
+
+def repeats_a_name(text: str) -> bool:
+    """Tell whether any object in the JSON text has a name twice."""
+    try:
+        json.loads(text, object_pairs_hook=_refuse_repeated, parse_int=str, parse_float=str)
+    except _RepeatedNameError:
+        return True
+    return False
+
+
+def read_name_is_ambiguous(payload: bytes, name: bytes) -> bool:
+    """Tell whether the member `name` that the hub read could be read differently by somebody else."""
+    if payload.count(b'"' + name + b'"') == 1 and b"\\u" not in payload:
+        return False
+    return repeats_a_name(payload.decode())
+
+
+def _refuse_repeated(pairs: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise _RepeatedNameError
+
+
+def _depth_exceeds(text: str) -> bool:
+    if len(text) < 2 * MAX_DEPTH or text.count("[") + text.count("{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def _has_endless_number(text: str) -> bool:
+    # A run of so many digits covers several samples in a row, so most texts are cleared without reading them.
+    if len(text) <= MAX_DIGITS or _SAMPLED_DIGITS.search(text[::_SAMPLE]) is None:
+        return False
+    return _LONG_NUMBER.search(_STRING.sub("", text)) is not None
