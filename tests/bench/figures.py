@@ -1,0 +1,82 @@
+"""What the scenarios yield: one of these a round."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Messages from desktops to mobiles as fast as they go."""
+
+    server: str
+    window: int
+    cpu_us: float
+    """CPU of the server and its children for each message."""
+    per_second: float
+    busy: float
+    """Share of its core that the server used; well below 1 means that the load generator was the slower side."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Microseconds from due to received, at a fixed rate."""
+
+    server: str
+    p50_us: float
+    p99_us: float
+    p999_us: float
+    sender_p99_us: float
+    """How late the load generator itself was; this is part of the figures above."""
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Connections at rest; `own` is the hub's process, `store` its embedded Valkey."""
+
+    connections: int
+    empty_kib: float
+    own_kib_each: float
+    store_kib_each: float
+    own_cpu: float
+    """Seconds of CPU a second."""
+    store_cpu: float
+
+
+@dataclass(frozen=True)
+class Handshake:
+    """Microseconds of CPU for each new connection; `own` is the server's process, `store` its embedded Valkey."""
+
+    server: str
+    desktop_own_us: float
+    mobile_own_us: float
+    desktop_store_us: float
+    mobile_store_us: float
+
+    @property
+    def own_us(self) -> float:
+        """The mean of both kinds."""
+        return (self.desktop_own_us + self.mobile_own_us) / 2
+
+    @property
+    def store_us(self) -> float:
+        """The mean of both kinds."""
+        return (self.desktop_store_us + self.mobile_store_us) / 2
+
+
+@dataclass(frozen=True)
+class Flat:
+    """The same total rate over so many pairs."""
+
+    pairs: int
+    cpu_us: float
+    per_second: float
+
+
+@dataclass
+class Figures:
+    """All rounds of a run; a scenario that was not asked for has none."""
+
+    relay: list[Relay]
+    latency: list[Latency]
+    idle: list[Idle]
+    handshake: list[Handshake]
+    flat: list[Flat]

@@ -1,0 +1,186 @@
+"""One client connection of the load generator, and how thousands of them are opened."""
+
+import contextlib
+import json
+import select
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tests.bench.frames import CLOSE, PING, PONG, STREAM_MARK, BrokenStreamError, FrameReader, client_frame
+from tests.bench.targets import HOST
+
+_IN_FLIGHT = 64
+# More than the window of a pair; large buffers would be mapped and unmapped at every call.
+_READ_BYTES = 16_384
+_OPEN_LIMIT_S = 30.0
+_FATAL_TYPES = {"error", "goodbye"}
+
+
+class LinkLostError(Exception):
+    """A connection was refused, closed, or told an error, when none of this may happen."""
+
+
+class Door(NamedTuple):
+    """Where a client goes: its name for error texts, the request path, extra headers with their line ends."""
+
+    name: str
+    path: str
+    headers: str
+
+
+class Link:
+    """A WebSocket client that reads what comes, answers pings, and takes nothing badly meant in silence."""
+
+    __slots__ = ("_reader", "_recv", "greeting", "name", "send", "socket")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.send = self.socket.send
+        self._recv = self.socket.recv
+        self._reader = FrameReader()
+        self.greeting: bytes | None = None
+        """The first message that came."""
+
+    def messages(self) -> list[bytes]:
+        """The text messages that have come in; to be called when the socket is readable."""
+        chunk = self._recv(_READ_BYTES)
+        if not chunk:
+            raise LinkLostError(f"{self.name}: the server has hung up")
+        return self.take(chunk)
+
+    def take(self, chunk: bytes) -> list[bytes]:
+        """The text messages that these bytes complete."""
+        messages = self._reader.feed(chunk)
+        if self._reader.control:
+            self._answer_control()
+        return messages
+
+    def streams(self) -> list[bytes]:
+        """As `messages`, but only `agent:stream`; an `error` or a `goodbye` among the others raises."""
+        messages = self.messages()
+        for message in messages:
+            if STREAM_MARK not in message:
+                check_harmless(self.name, message)
+                return [each for each in messages if STREAM_MARK in each or check_harmless(self.name, each)]
+        return messages
+
+    def shake_hands(self, chunk: bytes) -> bytes | None:
+        """What follows the server's answer to the upgrade; None while that is not whole."""
+        head, end, rest = chunk.partition(b"\r\n\r\n")
+        if not end:
+            return None
+        if not head.startswith(b"HTTP/1.1 101"):
+            raise LinkLostError(f"{self.name}: refused: {chunk[:400].decode(errors='replace')}")
+        return rest
+
+    def _answer_control(self) -> None:
+        for opcode, payload in self._reader.control:
+            if opcode == CLOSE:
+                raise LinkLostError(f"{self.name}: closed with {int.from_bytes(payload[:2], 'big')} {payload[2:]!r}")
+            if opcode == PING:
+                self.send(client_frame(payload, PONG))
+        self._reader.control.clear()
+
+
+def check_harmless(name: str, message: bytes) -> bool:
+    """Raises for a message that says that something went wrong; False, for use in filters, for any other."""
+    if json.loads(message).get("type") in _FATAL_TYPES:
+        raise LinkLostError(f"{name}: {message.decode()}")
+    return False
+
+
+class Opener:
+    """Opens links, some at a time, and counts each as open when the upgrade (and the `welcome`, if due) is in."""
+
+    def __init__(self, port: int, *, greets: bool) -> None:
+        self._port = port
+        self._greets = greets
+        self._poller = select.epoll()
+        self._pending: dict[int, tuple[Link, bytes]] = {}
+        self._received: dict[int, bytes | None] = {}
+
+    def open(self, doors: Iterable[Door]) -> list[Link]:
+        """Opens one link for each door, in this order."""
+        waiting = iter(doors)
+        links: list[Link] = []
+        deadline = time.monotonic() + _OPEN_LIMIT_S
+        try:
+            while self._fill(waiting, links):
+                self._turn(deadline)
+        except BaseException:
+            close_all(links)
+            raise
+        finally:
+            self._poller.close()
+        return links
+
+    def _turn(self, deadline: float) -> None:
+        for descriptor, events in self._poller.poll(1.0):
+            self._step(descriptor, events)
+        if time.monotonic() > deadline:
+            raise LinkLostError(f"{len(self._pending)} handshakes not answered within {_OPEN_LIMIT_S:.0f} s")
+
+    def _fill(self, waiting: Iterator[Door], links: list[Link]) -> bool:
+        while len(self._pending) < _IN_FLIGHT:
+            following = next(waiting, None)
+            if following is None:
+                break
+            links.append(self._start(following))
+        return bool(self._pending)
+
+    def _start(self, door: Door) -> Link:
+        link = Link(door.name)
+        with contextlib.suppress(BlockingIOError):
+            link.socket.connect((HOST, self._port))
+        self._pending[link.socket.fileno()] = (link, self._request(door))
+        self._received[link.socket.fileno()] = b""
+        self._poller.register(link.socket, select.EPOLLOUT)
+        return link
+
+    def _request(self, door: Door) -> bytes:
+        return (
+            f"GET {door.path} HTTP/1.1\r\nHost: {HOST}:{self._port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{door.headers}\r\n"
+        ).encode()
+
+    def _step(self, descriptor: int, events: int) -> None:
+        link, request = self._pending[descriptor]
+        if events & select.EPOLLIN:
+            self._read(descriptor, link)
+        elif events & (select.EPOLLERR | select.EPOLLHUP):
+            raise LinkLostError(f"{link.name}: the connection failed")
+        else:
+            link.send(request)
+            self._poller.modify(descriptor, select.EPOLLIN)
+
+    def _read(self, descriptor: int, link: Link) -> None:
+        earlier = self._received[descriptor]
+        if earlier is None:
+            messages = link.messages()
+        else:
+            chunk = link.socket.recv(_READ_BYTES)
+            if not chunk:
+                raise LinkLostError(f"{link.name}: hung up during the handshake")
+            rest = link.shake_hands(earlier + chunk)
+            self._received[descriptor] = None if rest is not None else earlier + chunk
+            messages = link.take(rest) if rest else []
+        if messages:
+            link.greeting = messages[0]
+        if self._received[descriptor] is None and (messages or not self._greets):
+            self._finish(descriptor, link)
+
+    def _finish(self, descriptor: int, link: Link) -> None:
+        if self._greets and b'"welcome"' not in (link.greeting or b""):
+            raise BrokenStreamError(f"{link.name}: greeted with {link.greeting!r} instead of welcome")
+        self._poller.unregister(descriptor)
+        del self._pending[descriptor], self._received[descriptor]
+
+
+def close_all(links: Iterable[Link]) -> None:
+    """Closes the sockets, without a close handshake."""
+    for link in links:
+        link.socket.close()

@@ -1,0 +1,150 @@
+"""The figures as Markdown: read in the terminal, pasted into docs/performance.md."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from tests.bench.figures import Figures, Flat, Handshake, Idle, Latency, Relay
+from tests.bench.stats import median
+
+F = TypeVar("F")
+Row = Sequence[str]
+
+
+def table(head: Row, rows: Iterable[Row]) -> str:
+    """A Markdown table that is aligned in plain text, too: the first column to the left, figures to the right."""
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+
+    def render(line: Row) -> str:
+        cells = [
+            line[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+        ]
+        return f"| {' | '.join(cells)} |"
+
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([render(head), render(rule), *(render(line) for line in lines[1:])])
+
+
+def middle(figures: Iterable[F], value: Callable[[F], float]) -> float:
+    """The median of one value over the rounds."""
+    return median(value(figure) for figure in figures)
+
+
+def render(facts: Sequence[Row], figures: Figures) -> str:
+    """The whole report but for the verdicts."""
+    parts = [table(("machine", ""), facts)]
+    if figures.relay:
+        parts.append(_relay(figures.relay))
+    if figures.latency:
+        parts.append(_latency(figures.latency))
+    if figures.idle:
+        parts.append(_idle(figures.idle))
+    if figures.handshake:
+        parts.append(_handshake(figures.handshake))
+    if figures.flat:
+        parts.append(_flat(figures.flat))
+    return "\n\n".join(parts)
+
+
+def grouped(figures: Sequence[F], key: Callable[[F], object]) -> list[list[F]]:
+    """The figures of the same kind together, kinds in the order in which they came first."""
+    groups: dict[object, list[F]] = {}
+    for figure in figures:
+        groups.setdefault(key(figure), []).append(figure)
+    return list(groups.values())
+
+
+def _relay(figures: Sequence[Relay]) -> str:
+    ordered = sorted(figures, key=lambda figure: figure.window)
+    rows = [
+        (
+            rounds[0].server,
+            str(rounds[0].window),
+            f"{middle(rounds, lambda figure: figure.cpu_us):.1f}",
+            _spread([figure.cpu_us for figure in rounds]),
+            f"{middle(rounds, lambda figure: figure.per_second):,.0f}",
+            f"{middle(rounds, lambda figure: figure.busy):.0%}",
+        )
+        for rounds in grouped(ordered, lambda figure: (figure.window, figure.server))
+    ]
+    head = (
+        "relay, 100 pairs, 128 bytes",
+        "in flight a pair",
+        "µs CPU a message",
+        "rounds",
+        "messages/s",
+        "server's core",
+    )
+    return table(head, rows)
+
+
+def _latency(figures: Sequence[Latency]) -> str:
+    rows = [
+        (
+            rounds[0].server,
+            f"{middle(rounds, lambda figure: figure.p50_us):.0f}",
+            f"{middle(rounds, lambda figure: figure.p99_us):.0f}",
+            _spread([figure.p99_us for figure in rounds], digits=0),
+            f"{middle(rounds, lambda figure: figure.p999_us):.0f}",
+            f"{middle(rounds, lambda figure: figure.sender_p99_us):.0f}",
+        )
+        for rounds in grouped(figures, lambda figure: figure.server)
+    ]
+    head = ("latency at 2,000 messages/s, µs", "p50", "p99", "p99, rounds", "p99.9", "sender's own p99")
+    return table(head, rows)
+
+
+def _idle(figures: Sequence[Idle]) -> str:
+    rows = [
+        (
+            f"{figure.connections:,}",
+            f"{figure.empty_kib / 1024:.1f}",
+            f"{figure.own_kib_each:.1f}",
+            f"{figure.store_kib_each:.1f}",
+            f"{figure.own_kib_each + figure.store_kib_each:.1f}",
+            f"{figure.own_cpu * 1e3:.1f}",
+            f"{figure.store_cpu * 1e3:.1f}",
+        )
+        for figure in figures
+    ]
+    head = (
+        "idle connections",
+        "hub when empty, MiB",
+        "hub, KiB each",
+        "Valkey, KiB each",
+        "both, KiB each",
+        "hub, ms CPU/s",
+        "Valkey, ms CPU/s",
+    )
+    return table(head, rows)
+
+
+def _handshake(figures: Sequence[Handshake]) -> str:
+    rows = [
+        (
+            rounds[0].server,
+            f"{middle(rounds, lambda figure: figure.desktop_own_us):.0f}",
+            f"{middle(rounds, lambda figure: figure.mobile_own_us):.0f}",
+            f"{middle(rounds, lambda figure: figure.own_us):.0f}",
+            f"{middle(rounds, lambda figure: figure.store_us):.0f}",
+        )
+        for rounds in grouped(figures, lambda figure: figure.server)
+    ]
+    return table(("handshake, µs CPU", "desktop", "mobile", "mean", "in Valkey besides"), rows)
+
+
+def _flat(figures: Sequence[Flat]) -> str:
+    rows = [
+        (
+            f"{rounds[0].pairs:,}",
+            f"{middle(rounds, lambda figure: figure.cpu_us):.1f}",
+            f"{middle(rounds, lambda figure: figure.per_second):,.0f}",
+        )
+        for rounds in grouped(figures, lambda figure: figure.pairs)
+    ]
+    return table(("pairs, at the same total rate", "µs CPU a message", "messages/s"), rows)
+
+
+def _spread(values: Sequence[float], digits: int = 1) -> str:
+    return f"{min(values):.{digits}f}-{max(values):.{digits}f}"

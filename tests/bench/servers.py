@@ -1,0 +1,107 @@
+"""A server under test as a process: started on its core, asked what it used, ended by its process id."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench import processes
+from tests.bench.cores import on_server_core
+from tests.bench.processes import Usage
+from tests.bench.targets import HOST, Launch, Target
+
+_START_LIMIT_S = 20.0
+_STOP_LIMIT_S = 15.0
+
+
+class ServerFailedError(Exception):
+    """The server under test did not start, or ended by itself; the text has the end of its log."""
+
+
+class Server:
+    """A running server under test."""
+
+    def __init__(self, target: Target, launch: Launch, log: Path) -> None:
+        self.target = target
+        self.launch = launch
+        self._log = log
+        with log.open("wb") as output, on_server_core():
+            self._process = subprocess.Popen(
+                launch.command,
+                env=launch.environment,
+                cwd=launch.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_ready(self) -> None:
+        """Returns once the server takes connections, within 20 s."""
+        deadline = time.monotonic() + _START_LIMIT_S
+        while not self._answers():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise ServerFailedError(
+                    f"{self.target.name} is not ready after {_START_LIMIT_S:.0f} s\n{self._last_words()}"
+                )
+            time.sleep(0.05)
+
+    def check_alive(self) -> None:
+        """Raises when the server has ended."""
+        if self._process.poll() is not None:
+            raise ServerFailedError(f"{self.target.name} ended with {self._process.returncode}\n{self._last_words()}")
+
+    def cpu_seconds(self) -> Usage:
+        """CPU time used so far by the server and its children."""
+        return processes.cpu_seconds(self._process.pid)
+
+    def resident_kib(self) -> Usage:
+        """Resident memory of the server and its children."""
+        return processes.resident_kib(self._process.pid)
+
+    def stop(self) -> None:
+        """Asks it to end, waits, and ends by force what is left of it."""
+        members = {(process.pid, process.name) for process in processes.tree(self._process.pid)}
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_STOP_LIMIT_S)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        alive = {(process.pid, process.name) for process in processes.all_processes()}
+        for pid, _ in alive & members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _answers(self) -> bool:
+        ready = self.launch.readiness
+        try:
+            with socket.create_connection((HOST, self.launch.port), timeout=1) as probe:
+                if ready is None:
+                    return True
+                probe.sendall(f"GET {ready} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+                return probe.recv(64).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+    def _last_words(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+
+@contextlib.contextmanager
+def running(target: Target) -> Iterator[Server]:
+    """A fresh server, ready; it is gone when the block is left, whatever the reason."""
+    with tempfile.TemporaryDirectory(prefix="hub-bench-", ignore_cleanup_errors=True) as folder:
+        server = Server(target, target.launch(Path(folder)), Path(folder) / "server.log")
+        try:
+            server.wait_ready()
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,76 @@
+"""The targets, and whether the hub's medians are within them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.bench.figures import Figures, Latency, Relay
+from tests.bench.report import grouped, middle
+
+HUB = "hub"
+_RELAY_SHARES = (("gorilla", 0.85), ("sanic_plain", 0.22))
+_IDLE_KIB = 20.0
+_HANDSHAKE_US = 200.0
+_FLAT_FACTOR = 1.5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target beside what was measured."""
+
+    subject: str
+    measured: float
+    limit: float
+    unit: str
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the figure is within the limit."""
+        return self.measured <= self.limit
+
+    def __str__(self) -> str:
+        answer = "met" if self.is_met else "MISSED"
+        return f"{answer}: {self.subject}: {self.measured:.3g} {self.unit}, at most {self.limit:.3g}"
+
+
+def judge(figures: Figures) -> list[Verdict]:
+    """All verdicts for which there are figures."""
+    return [*_relay(figures.relay), *_latency(figures.latency), *_connections(figures)]
+
+
+def _relay(figures: Sequence[Relay]) -> Iterator[Verdict]:
+    for rounds in grouped(figures, lambda figure: figure.window):
+        cost = {
+            group[0].server: middle(group, lambda figure: figure.cpu_us)
+            for group in grouped(rounds, lambda figure: figure.server)
+        }
+        for peer, share in _RELAY_SHARES:
+            if HUB in cost and peer in cost:
+                subject = f"relay with {rounds[0].window} in flight a pair, CPU of {peer}'s"
+                yield Verdict(subject, cost[HUB] / cost[peer], share, "x")
+
+
+def _latency(figures: Sequence[Latency]) -> Iterator[Verdict]:
+    p99 = {
+        rounds[0].server: middle(rounds, lambda figure: figure.p99_us)
+        for rounds in grouped(figures, lambda figure: figure.server)
+    }
+    if HUB in p99 and "gorilla" in p99:
+        yield Verdict("p99 latency against gorilla's", p99[HUB], p99["gorilla"], "µs")
+
+
+def _connections(figures: Figures) -> Iterator[Verdict]:
+    if figures.idle:
+        kib = middle(figures.idle, lambda figure: figure.own_kib_each)
+        yield Verdict("an idle connection, hub process", kib, _IDLE_KIB, "KiB")
+        both = middle(figures.idle, lambda figure: figure.own_kib_each + figure.store_kib_each)
+        yield Verdict("an idle connection, Valkey included", both, _IDLE_KIB, "KiB")
+    ours = [figure for figure in figures.handshake if figure.server == HUB]
+    if ours:
+        yield Verdict("handshake", middle(ours, lambda figure: figure.own_us), _HANDSHAKE_US, "µs")
+        both = middle(ours, lambda figure: figure.own_us + figure.store_us)
+        yield Verdict("handshake, Valkey included", both, _HANDSHAKE_US, "µs")
+    if figures.flat:
+        cost = [
+            middle(rounds, lambda figure: figure.cpu_us) for rounds in grouped(figures.flat, lambda each: each.pairs)
+        ]
+        yield Verdict("dearest number of pairs against the cheapest", max(cost) / min(cost), _FLAT_FACTOR, "x")

@@ -1,0 +1,76 @@
+"""Tables and verdicts."""
+
+import pytest
+
+from tests.bench.figures import Figures, Flat, Handshake, Idle, Latency, Relay
+from tests.bench.report import render, table
+from tests.bench.verdicts import Verdict, judge
+
+
+def figures(hub_us: float = 8.0, p99: float = 100.0, kib: float = 10.0, flat_us: float = 9.0) -> Figures:
+    costs = {"hub": hub_us, "gorilla": 10.0, "sanic_plain": 50.0}
+    return Figures(
+        relay=[Relay(name, 1, cost, 1e6 / cost, 1.0) for name, cost in costs.items()],
+        latency=[Latency("hub", 50.0, p99, 300.0, 9.0), Latency("gorilla", 60.0, 200.0, 400.0, 9.0)],
+        idle=[Idle(9_000, 60_000.0, kib, 1.0, 0.1, 0.05)],
+        handshake=[Handshake("hub", 100.0, 120.0, 10.0, 20.0), Handshake("gorilla", 60.0, 60.0, 0.0, 0.0)],
+        flat=[Flat(10, 8.0, 1e4), Flat(1_000, flat_us, 1e4)],
+    )
+
+
+def missed(verdicts: list[Verdict]) -> list[str]:
+    return [verdict.subject for verdict in verdicts if not verdict.is_met]
+
+
+def test_a_table_is_aligned() -> None:
+    assert table(("a", "figure"), [("long one", "1"), ("b", "22")]).splitlines() == [
+        "| a        | figure |",
+        "| :------- | -----: |",
+        "| long one |      1 |",
+        "| b        |     22 |",
+    ]
+
+
+def test_good_figures_meet_every_target() -> None:
+    verdicts = judge(figures())
+    assert len(verdicts) == 8
+    assert missed(verdicts) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "subjects"),
+    [
+        ({"hub_us": 9.0}, ["relay with 1 in flight a pair, CPU of gorilla's"]),
+        ({"p99": 201.0}, ["p99 latency against gorilla's"]),
+        ({"kib": 19.5}, ["an idle connection, Valkey included"]),
+        ({"flat_us": 12.1}, ["dearest number of pairs against the cheapest"]),
+    ],
+)
+def test_a_bad_figure_misses_its_own_target_only(bad: dict[str, float], subjects: list[str]) -> None:
+    assert missed(judge(figures(**bad))) == subjects
+
+
+def test_rounds_are_judged_by_their_median() -> None:
+    several = figures()
+    several.relay += [Relay("hub", 1, 8.1, 1e5, 1.0), Relay("hub", 1, 90.0, 1e5, 1.0)]
+    assert missed(judge(several)) == []
+
+
+def test_without_peers_there_is_nothing_to_compare_with() -> None:
+    alone = figures()
+    alone.relay = alone.relay[:1]
+    alone.latency = alone.latency[:1]
+    assert not [verdict for verdict in judge(alone) if "gorilla" in verdict.subject or "sanic" in verdict.subject]
+
+
+def test_the_report_has_a_table_for_every_scenario_that_ran() -> None:
+    text = render([("cores", "2")], figures())
+    assert text.count("| :--") == 6
+    assert "| hub " in text
+    only_flat = Figures([], [], [], [], figures().flat)
+    assert render([("cores", "2")], only_flat).count("| :--") == 2
+
+
+def test_a_verdict_reads_as_a_line() -> None:
+    assert str(Verdict("handshake", 150.0, 200.0, "µs")) == "met: handshake: 150 µs, at most 200"
+    assert str(Verdict("handshake", 250.0, 200.0, "µs")) == "MISSED: handshake: 250 µs, at most 200"
