@@ -30,9 +30,14 @@ class Welcome:
 
     @classmethod
     def of(cls, payload: dict[str, Any]) -> "Welcome":
-        """Read a `welcome` payload; a field that is missing or of another type keeps its default."""
-        known = {each.name: payload[each.name] for each in fields(cls) if type(payload.get(each.name)) is each.type}
-        return cls(**known)
+        """Read a `welcome` payload; a field that is missing or makes no sense keeps its default."""
+        return cls(
+            **{each.name: payload[each.name] for each in fields(cls) if _fits(payload.get(each.name), each.type)}
+        )
+
+
+def _fits(field: object, kind: object) -> bool:
+    return type(field) is kind and (not isinstance(field, int) or field > 0)
 
 
 @dataclass(frozen=True, slots=True)

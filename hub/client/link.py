@@ -15,7 +15,7 @@ from websockets.http11 import Response
 from hub.client.closing import LOST, Parting
 from hub.client.errors import NotConnected, TooBig
 from hub.client.events import Welcome
-from hub.client.message import Message, decode, encode
+from hub.client.message import Message, NotAMessage, decode, encode
 from hub.client.world import World
 
 log = logging.getLogger(__name__)
@@ -153,8 +153,8 @@ async def _welcomed(socket: ClientConnection, timeout_s: float) -> Welcome:
 def _decoded(text: str | bytes) -> Message | None:
     try:
         return decode(text)
-    except ValueError as fault:
-        log.warning("skipped what is no message: %s", type(fault).__name__)
+    except NotAMessage as fault:
+        log.warning("skipped what is no message: %s", fault)
         return None
 
 

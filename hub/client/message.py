@@ -42,21 +42,25 @@ def encode(kind: str, payload: Mapping[str, Any], timestamp: int, message_id: st
     return json.dumps(envelope, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
+class NotAMessage(Exception):  # noqa: N818 - it names what came
+    """The peer sent something that is no envelope."""
+
+
 def decode(text: str | bytes) -> Message:
-    """Return the message in one WebSocket text message.
+    """Return the message in one WebSocket message.
 
     Raises:
-        ValueError: It isn't JSON, or isn't an envelope.
+        NotAMessage: It isn't JSON, or isn't an envelope.
     """
     try:
         fields = json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    except (ValueError, RecursionError) as fault:
+        raise NotAMessage("not JSON, or nested too deeply") from fault
     if not isinstance(fields, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - one exception for all that a peer can do wrong
+        raise NotAMessage("not a JSON object")
     kind, payload, timestamp = fields.get("type"), fields.get("payload"), fields.get("timestamp")
     if not (isinstance(kind, str) and isinstance(payload, dict) and isinstance(timestamp, int)):
-        raise ValueError("not an envelope: type, payload and timestamp are required")  # noqa: TRY004 - as above
+        raise NotAMessage("type, payload or timestamp is missing or of another type")
     return Message(kind, payload, timestamp, **{name: _text(fields.get(name)) for name in _OPTIONAL})
 
 
