@@ -1,0 +1,1 @@
+"""Presence in Redis: who is online, where, since when, for phones and for other services."""

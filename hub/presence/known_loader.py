@@ -1,0 +1,63 @@
+"""Asks the store for users' desktops of the past: many users in one round trip."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from itertools import islice
+
+from actors.ids import UserId
+from actors.messages import KnownDesktop
+from hub.presence.calls import StoreAway
+from hub.presence.store import RedisPresenceStore
+
+log = logging.getLogger("hub.presence")
+
+BATCH = 100
+
+Answer = Callable[[list[KnownDesktop] | None], None]
+
+
+class KnownLoader:
+    """Collects questions while one round trip is under way, and asks them together in the next."""
+
+    def __init__(self, store: RedisPresenceStore) -> None:
+        self._store = store
+        self._asked: dict[UserId, list[Answer]] = {}
+        self._wake = asyncio.Event()
+
+    def ask(self, user_id: UserId, answer: Answer) -> None:
+        """Have `answer` called once, later: with the desktops, or with None if the store can't be asked."""
+        self._asked.setdefault(user_id, []).append(answer)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Answer questions until cancelled; what is open then is answered with None."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._asked:
+                    await self._round_trip()
+        finally:
+            self._answer(self._asked, None)
+
+    async def _round_trip(self) -> None:
+        users = list(islice(self._asked, BATCH))
+        answers = {user_id: self._asked.pop(user_id) for user_id in users}
+        known: list[list[KnownDesktop]] | None = None
+        try:
+            known = await self._store.known_of(users)
+        except StoreAway:
+            known = None  # the mirror's own probe tells the log
+        finally:
+            self._answer(answers, known)
+
+    @staticmethod
+    def _answer(asked: dict[UserId, list[Answer]], known: list[list[KnownDesktop]] | None) -> None:
+        for index, answers in enumerate(asked.values()):
+            for answer in answers:
+                try:
+                    answer(None if known is None else known[index])
+                except Exception:  # one asker's bug must not keep the others waiting
+                    log.exception("the answer to a question for known desktops failed")
+        asked.clear()
