@@ -6,6 +6,7 @@ import sys
 import click
 
 from hub.cli.answering import Answering
+from hub.cli.connecting import client, url_option
 from hub.cli.ending import run_client
 from hub.cli.program import Program
 from hub.cli.wording import describe, printable
@@ -14,7 +15,7 @@ from hub.client import Event, HubClient, Message
 
 @click.command()
 @click.option("--exec", "command", required=True, metavar="COMMAND", help="The program to run for every message.")
-@click.option("--url", default="ws://127.0.0.1:8080", show_default=True, help="Where the hub is.")
+@url_option
 @click.option("--token", envvar="HUB_TOKEN", show_envvar=True, required=True, help="The Desktop Token.")
 @click.option(
     "--timeout",
@@ -33,7 +34,7 @@ def desktop(command: str, url: str, token: str, timeout_s: float) -> None:
     The environment variable keeps the token out of the list of processes.
     """
     program = _program(command, timeout_s)
-    sys.exit(run_client(_serve(_client(url, token), program)))
+    sys.exit(run_client(_serve(client(url, "desktop", token), program)))
 
 
 def _program(command: str, timeout_s: float) -> Program:
@@ -44,13 +45,6 @@ def _program(command: str, timeout_s: float) -> Program:
     if shutil.which(program.name) is None:
         raise click.BadParameter(f"there is no program {program.name!r}", param_hint="--exec")
     return program
-
-
-def _client(url: str, token: str) -> HubClient:
-    try:
-        return HubClient(url, "desktop", token)
-    except ValueError as fault:
-        raise click.BadParameter(str(fault), param_hint="--url") from fault
 
 
 async def _serve(hub: HubClient, program: Program) -> int:

@@ -2,11 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
-from typing import Any
 
 import click
 
+from hub.cli.connecting import client, url_option
 from hub.cli.ending import run_client
 from hub.cli.phone_session import PhoneSession
 from hub.cli.phone_view import PhoneView
@@ -22,7 +21,7 @@ _UNSENT = (NoChoice, NotConnected, TooBig)
 @click.command()
 @click.option("--desktop", "desktop_id", metavar="ID", help="The desktop to talk to.  [default: the one online]")
 @click.option("--send", "text", metavar="TEXT", help="Send TEXT, print the answer, and exit with 0, or 1 if it failed.")
-@click.option("--url", default="ws://127.0.0.1:8080", show_default=True, help="Where the hub is.")
+@url_option
 @click.option("--token", envvar="HUB_TOKEN", show_envvar=True, required=True, help="The User Token.")
 @click.option(
     "--timeout",
@@ -38,12 +37,9 @@ def phone(desktop_id: str | None, text: str | None, url: str, token: str, timeou
 
     What is typed goes to the desktop line by line. With --send, standard output carries the answer alone.
     """
-    try:
-        hub = HubClient(url, "mobile", token)
-    except ValueError as fault:
-        raise click.BadParameter(str(fault), param_hint="--url") from fault
-    client = _converse(hub, desktop_id, timeout_s) if text is None else _send(hub, desktop_id, text, timeout_s)
-    sys.exit(run_client(client))
+    hub = client(url, "mobile", token)
+    conversation = _converse(hub, desktop_id, timeout_s) if text is None else _send(hub, desktop_id, text, timeout_s)
+    sys.exit(run_client(conversation))
 
 
 async def _converse(hub: HubClient, desktop_id: str | None, timeout_s: float) -> int:
@@ -51,28 +47,14 @@ async def _converse(hub: HubClient, desktop_id: str | None, timeout_s: float) ->
     session = PhoneSession(hub, view, desktop_id)
     view.note(_HELP)
     async with hub:
-        return await _beside_reading(session, _type(session, view, timeout_s))
+        return await session.while_reading(_type(session, view, timeout_s))
 
 
 async def _send(hub: HubClient, desktop_id: str | None, text: str, timeout_s: float) -> int:
     view = PhoneView(_write, _whisper, named=False)
     session = PhoneSession(hub, view, desktop_id, own_only=True)
     async with hub:
-        return await _beside_reading(session, _ask_once(session, view, text, timeout_s))
-
-
-async def _beside_reading(session: PhoneSession, doing: Coroutine[Any, Any, int]) -> int:
-    """Run `doing` to its end while the session reads; if reading fails, so does this."""
-    reading, acting = asyncio.create_task(session.read()), asyncio.create_task(doing)
-    try:
-        done, _ = await asyncio.wait([reading, acting], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (reading, acting):
-            task.cancel()
-        await asyncio.gather(reading, acting, return_exceptions=True)
-    if acting not in done:
-        reading.result()  # raises: only a fault ends it before the client is closed
-    return acting.result()
+        return await session.while_reading(_ask_once(session, view, text, timeout_s))
 
 
 async def _ask_once(session: PhoneSession, view: PhoneView, text: str, timeout_s: float) -> int:

@@ -1,11 +1,15 @@
 """A phone's conversation: questions out, each with a future that learns how its answer ended."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from hub.cli.phone_view import PhoneView
 from hub.cli.roster import Roster
 from hub.client import Event, HubClient, Message
+
+T = TypeVar("T")
 
 _SNAPSHOT_S = 0.3
 """The hub tells the desktops one by one and doesn't say which is the last; this long they get to arrive."""
@@ -43,6 +47,23 @@ class PhoneSession:
             if not self._is_for_others(event):
                 self._view.show(event)
             self._settle(event)
+
+    async def while_reading(self, doing: Coroutine[Any, Any, T]) -> T:
+        """Run `doing` to its end while this session reads; if reading fails, so does this.
+
+        Raises:
+            HubClosed: As `read`; and what `doing` raises.
+        """
+        reading, acting = asyncio.create_task(self.read()), asyncio.create_task(doing)
+        try:
+            done, _ = await asyncio.wait([reading, acting], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (reading, acting):
+                task.cancel()
+            await asyncio.gather(reading, acting, return_exceptions=True)
+        if acting not in done:
+            reading.result()  # raises: only a fault ends it before the client is closed
+        return acting.result()
 
     async def ask(self, text: str) -> asyncio.Future[bool]:
         """Send `text`; the future tells whether an answer came and its program ended well.
