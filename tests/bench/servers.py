@@ -20,7 +20,7 @@ _STOP_LIMIT_S = 15.0
 
 
 class ServerFailedError(Exception):
-    """The server under test did not start, or ended by itself; the text has the end of its log."""
+    """The server under test did not start, or ended by itself."""
 
 
 class Server:
@@ -47,15 +47,13 @@ class Server:
         while not self._answers():
             self.check_alive()
             if time.monotonic() > deadline:
-                raise ServerFailedError(
-                    f"{self.target.name} is not ready after {_START_LIMIT_S:.0f} s\n{self._last_words()}"
-                )
+                raise ServerFailedError(f"{self.target.name} is not ready after {_START_LIMIT_S:.0f} s")
             time.sleep(0.05)
 
     def check_alive(self) -> None:
         """Raises when the server has ended."""
         if self._process.poll() is not None:
-            raise ServerFailedError(f"{self.target.name} ended with {self._process.returncode}\n{self._last_words()}")
+            raise ServerFailedError(f"{self.target.name} ended with {self._process.returncode}")
 
     def cpu_seconds(self) -> Usage:
         """CPU time used so far by the server and its children."""
@@ -91,7 +89,8 @@ class Server:
         except OSError:
             return False
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The end of what it has logged."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
 
 
@@ -103,5 +102,8 @@ def running(target: Target) -> Iterator[Server]:
         try:
             server.wait_ready()
             yield server
+        except Exception as failure:
+            failure.add_note(f"the end of the log of {target.name}:\n{server.last_words()}")
+            raise
         finally:
             server.stop()
