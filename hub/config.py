@@ -40,6 +40,8 @@ from hub.config_values import (
 )
 
 PREFIX = "HUB_"
+CLIENT_VARIABLES = frozenset({"HUB_TOKEN"})
+"""What `hub phone` and `hub desktop` read; no settings of the hub."""
 
 _DAY_S = 86_400
 _MIB = 1 << 20
@@ -92,50 +94,54 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True
     )
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
-    port: int = Field(8080, ge=0, le=65_535, description="port to listen on; 0 takes any free one")
-    workers: Annotated[int, AfterValidator(_only_one_worker)] = Field(1, description="worker processes; only 1 as yet")
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(default=8080, ge=0, le=65_535, description="port to listen on; 0 takes any free one")
+    workers: Annotated[int, AfterValidator(_only_one_worker)] = Field(
+        default=1, description="worker processes; only 1 as yet"
+    )
     node_name: Annotated[str, AfterValidator(_check_node_name)] = Field(
         default_factory=_node_name,
         description="name of this node in presence records, the same after a restart; unset: host name and port",
     )
     tls_cert: Annotated[Path, AfterValidator(check_file)] | None = Field(
-        None, description="file with the certificate chain (PEM), for wss:// and https://"
+        default=None, description="file with the certificate chain (PEM), for wss:// and https://"
     )
     tls_key: Annotated[Path, AfterValidator(check_file)] | None = Field(
-        None, description="file with the certificate's private key (PEM)"
+        default=None, description="file with the certificate's private key (PEM)"
     )
 
     redis_url: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
-        None,
+        default=None,
         repr=False,
         description="redis://, rediss:// or unix://; unset: an embedded Valkey that starts and stops with the hub",
     )
-    redis_timeout_ms: int = Field(400, ge=10, le=10_000, description="longest wait for one answer of Redis")
-    data_dir: Path = Field(Path("./data"), description="where the embedded Valkey keeps its files")
-    presence_stream_length: Count = Field(10_000, description="entries kept in the stream hub:presence")
+    redis_timeout_ms: int = Field(default=400, ge=10, le=10_000, description="longest wait for one answer of Redis")
+    data_dir: Path = Field(default=Path("./data"), description="where the embedded Valkey keeps its files")
+    presence_stream_length: Count = Field(default=10_000, description="entries kept in the stream hub:presence")
 
     jwt_secret: Annotated[SecretStr, AfterValidator(check_secret)] | None = Field(
-        None, description="HS256 secret, 32 bytes at least, taken as it stands; for tokens that name no key (no kid)"
+        default=None,
+        description="HS256 secret, 32 bytes at least, taken as it stands; for tokens that name no key (no kid)",
     )
     jwt_secrets: Annotated[tuple[NamedSecret, ...], BeforeValidator(parse_secrets)] = Field(
-        (),
+        default=(),
         description="HS256 secrets by key name (kid), for rotation: KID:SECRET,KID2:SECRET2; the first one signs. "
         "May stand beside HUB_JWT_SECRET. No comma in a secret",
     )
     jwt_jwks: Annotated[str, AfterValidator(check_jwks_source)] | None = Field(
-        None, repr=False, description="file or URL of public keys (RS256, ES256, EdDSA), instead of a secret"
+        default=None, repr=False, description="file or URL of public keys (RS256, ES256, EdDSA), instead of a secret"
     )
-    jwt_issuer: str | None = Field(None, description="the iss that every token must carry; unset: not checked")
+    jwt_issuer: str | None = Field(default=None, description="the iss that every token must carry; unset: not checked")
     jwt_require_jti: bool = Field(default=False, description="whether every token must carry a jti")
-    jwt_leeway_s: float = Field(10, ge=0, le=120, description="how far the clocks of issuer and hub may differ")
-    token_grace_s: Wait = Field(0, description="how long a live connection outlives its token")
+    jwt_leeway_s: float = Field(default=10, ge=0, le=120, description="how far the clocks of issuer and hub may differ")
+    token_grace_s: Wait = Field(default=0, description="how long a live connection outlives its token")
     allow_query_token: bool = Field(default=True, description="whether ?token= is accepted")
     allowed_origins: Annotated[frozenset[str], BeforeValidator(parse_origins)] = Field(
-        frozenset(), description="web pages that may connect: SCHEME://HOST[:PORT], comma-separated; unset: none"
+        default=frozenset(),
+        description="web pages that may connect: SCHEME://HOST[:PORT], comma-separated; unset: none",
     )
 
-    heartbeat_timeout_s: Duration = Field(120, description="silence after which a peer is dead (4103)")
+    heartbeat_timeout_s: Duration = Field(default=120, description="silence after which a peer is dead (4103)")
     heartbeat_interval_s: Duration = Field(
         default_factory=lambda fields: fields["heartbeat_timeout_s"] / 4,
         description="how often a desktop is to send heartbeat; unset: a quarter of the timeout",
@@ -144,33 +150,41 @@ class Settings(BaseSettings):
         default_factory=lambda fields: min(_PING_S, fields["heartbeat_timeout_s"] / 4),
         description="how often the hub pings a mobile; unset: a quarter of the timeout, 25 at most",
     )
-    presence_ttl_s: Duration = Field(120, description="how long a presence record outlives a hub that was killed")
-    offline_grace_s: Wait = Field(5, description="how long a desktop whose link was lost may take to come back unseen")
+    presence_ttl_s: Duration = Field(
+        default=120, description="how long a presence record outlives a hub that was killed"
+    )
+    offline_grace_s: Wait = Field(
+        default=5, description="how long a desktop whose link was lost may take to come back unseen"
+    )
 
-    max_message_bytes: int = Field(_MIB, ge=1024, le=64 * _MIB, description="largest message, in bytes (1009)")
+    max_message_bytes: int = Field(default=_MIB, ge=1024, le=64 * _MIB, description="largest message, in bytes (1009)")
     rate_limit: Annotated[RateLimit | None, BeforeValidator(parse_rate_limit)] = Field(
-        RateLimit(200, 400), description="messages a second : burst, for each connection; off: no limit"
+        default=RateLimit(200, 400), description="messages a second : burst, for each connection; off: no limit"
     )
     max_connections: Count | None = Field(
-        None, description="connections at once; unset: what the open-file limit allows"
+        default=None, description="connections at once; unset: what the open-file limit allows"
     )
-    max_mobiles_per_user: Count = Field(20, description="mobiles of one user at once (4007)")
-    max_desktops_per_user: Count = Field(50, description="desktops of one user at once (4007)")
-    known_desktops: Count = Field(1000, description="desktops of one user that are remembered while away")
-    inbox_bytes: int = Field(4 * _MIB, ge=2048, description="bytes that may wait for one connection (4102)")
-    inbox_messages: Count = Field(4096, description="messages that may wait for one connection (4102)")
+    max_mobiles_per_user: Count = Field(default=20, description="mobiles of one user at once (4007)")
+    max_desktops_per_user: Count = Field(default=50, description="desktops of one user at once (4007)")
+    known_desktops: Count = Field(default=1000, description="desktops of one user that are remembered while away")
+    inbox_bytes: int = Field(default=4 * _MIB, ge=2048, description="bytes that may wait for one connection (4102)")
+    inbox_messages: Count = Field(default=4096, description="messages that may wait for one connection (4102)")
 
-    write_stall_s: Duration = Field(5, description="how long a peer may read nothing while it is written to (4102)")
-    close_deadline_s: Duration = Field(3, description="how long a peer may take to answer a close frame")
-    handshake_deadline_s: Duration = Field(5, description="how long a connection may take from TCP to its upgrade")
-    drain_deadline_s: Duration = Field(10, description="how long a stop may take, from SIGTERM to the exit")
-    drain_spread_s: Wait = Field(5, description="range over which retry_after_ms of goodbye is spread")
+    write_stall_s: Duration = Field(
+        default=5, description="how long a peer may read nothing while it is written to (4102)"
+    )
+    close_deadline_s: Duration = Field(default=3, description="how long a peer may take to answer a close frame")
+    handshake_deadline_s: Duration = Field(
+        default=5, description="how long a connection may take from TCP to its upgrade"
+    )
+    drain_deadline_s: Duration = Field(default=10, description="how long a stop may take, from SIGTERM to the exit")
+    drain_spread_s: Wait = Field(default=5, description="range over which retry_after_ms of goodbye is spread")
 
     log_format: Annotated[Literal["json", "pretty"], BeforeValidator(_lower)] = Field(
-        "json", description="json: one object a line; pretty: for people"
+        default="json", description="json: one object a line; pretty: for people"
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        "info", description="debug, info, warning or error"
+        default="info", description="debug, info, warning or error"
     )
 
     _generated: frozenset[str] = PrivateAttr(frozenset())
@@ -220,7 +234,11 @@ def load_settings(environ: Mapping[str, str] | None = None, *, dev: bool = False
     """
     environ = os.environ if environ is None else environ
     fields = {variable_name(field): field for field in Settings.model_fields}
-    set_variables = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text}
+    set_variables = {
+        name: text
+        for name, text in environ.items()
+        if name.startswith(PREFIX) and name not in CLIENT_VARIABLES and text
+    }
     values: dict[str, Any] = {fields[name]: text for name, text in set_variables.items() if name in fields}
     generated = frozenset({"jwt_secret"}) if dev and not values.keys() & _KEY_FIELDS else frozenset[str]()
     values |= {field: secrets.token_urlsafe(SECRET_BYTES) for field in generated}

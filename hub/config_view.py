@@ -13,6 +13,7 @@ from hub.config_values import NamedSecret
 Source = Literal["environment", "default", "derived", "generated"]
 
 MASK = "********"
+_UNSET = {"rate_limit": "off"}
 _URL_PASSWORD = re.compile(r"(?<=://)([^:@]*):.*(?=@)")  # greedy: a password may hold any sign
 _QUERY_PASSWORD = re.compile(r"(?i)([?&][^=&#]*(?:password|token|secret|key)[^=&#]*=)[^&#]*")
 
@@ -32,7 +33,7 @@ def describe_settings(settings: Settings) -> list[SettingLine]:
     return [
         SettingLine(
             variable_name(name),
-            _show(getattr(settings, name)),
+            _show(getattr(settings, name), unset=_UNSET.get(name, "")),
             _source(settings, name, field),
             field.description or "",
         )
@@ -65,10 +66,10 @@ def _is_derived(field: FieldInfo) -> bool:
     return field.default_factory is not None
 
 
-def _show(value: object) -> str:
+def _show(value: object, unset: str = "") -> str:
     match value:
         case None:
-            shown = ""
+            shown = unset
         case bool():
             shown = str(value).lower()
         case float():

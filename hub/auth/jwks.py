@@ -11,7 +11,7 @@ from hub.auth.kid import is_kid
 MOST_KEYS = 100
 """More keys than this are no key set of an issuer."""
 
-_ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
+_CURVES = {("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
 
 
 class JwksError(Exception):
@@ -44,7 +44,8 @@ def read_jwks(document: bytes) -> NamedKeys:
 def _read_key(member: object) -> VerificationKey | None:
     if not isinstance(member, dict) or "d" in member:
         return None
-    algorithm = _ALGORITHMS.get((str(member.get("kty")), member.get("crv") if member.get("kty") != "RSA" else None))
+    kty, curve = str(member.get("kty")), str(member.get("crv"))
+    algorithm = "RS256" if kty == "RSA" else _CURVES.get((kty, curve))
     kid = member.get("kid")
     named_well = kid is None or (isinstance(kid, str) and is_kid(kid))
     if algorithm is None or not named_well or not _is_for_checking(member, algorithm):

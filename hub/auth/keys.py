@@ -82,9 +82,6 @@ class NamedKeys:
         alone = unnamed or every
         self._unnamed = alone[0] if len(alone) == 1 else None
 
-    def __len__(self) -> int:
-        return len(self._by_kid)
-
     def get(self, kid: str | None) -> VerificationKey | None:
         """Return the key of that name; for None the key without a name, or the only key there is."""
         return self._unnamed if kid is None else self._by_kid.get(kid)

@@ -17,11 +17,15 @@ def config(*, dev: bool) -> None:
     from hub.config_view import describe_settings
 
     lines = describe_settings(settings_or_exit(dev=dev))
-    if sys.stdout.isatty():
+    if _on_terminal():
         _print_table([(line.variable, line.value, line.source, line.description) for line in lines])
         return
     for line in lines:
         click.echo(f"{line.variable}\t{line.value}\t{line.source}\t{line.description}")
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _print_table(rows: list[tuple[str, str, str, str]]) -> None:
