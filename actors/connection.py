@@ -20,6 +20,8 @@ from actors.supervisor import Supervisor, Surroundings
 
 log = logging.getLogger("hub.connection")
 
+BUG = "a bug in connection %s: it is closed with 1011, and no other one is touched"
+
 MAX_FAULTS = 60
 FAULT_WINDOW_S = 10.0
 """More bad messages than this in the window end a connection with 4006 (docs/protocol.md, "Error codes")."""
@@ -152,6 +154,11 @@ class Connection:
         self._end(CloseReason.LINK_LOST)
         self._supervisor.gone(self)
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Frames and bytes in the inbox."""
+        return len(self._inbox), self._inbox.pending_bytes
+
     # -- what other actors tell ------------------------------------------------------------------------------------
 
     def offer(self, frame: bytes, now: float) -> Offer:
@@ -258,7 +265,8 @@ class Connection:
             around.tallies.handover.observe(waited, len(frames))
             self._transport.write(frames)
         except Exception:
-            self._crashed()
+            log.exception(BUG, self.connection_id)
+            self.close(CloseReason.HUB_FAULT)
 
     def _count(self, kind: str, outcome: str) -> None:
         self._around.tallies.outcomes[kind, outcome] += 1
@@ -284,16 +292,12 @@ class Connection:
         if self._overrun.take(now) > 0.0:
             self.close(CloseReason.RATE_LIMITED)
 
-    def _crashed(self) -> None:
-        """A bug of ours: it ends this connection and no other one."""
-        log.exception("a bug in connection %s: it is closed with 1011", self.connection_id)
-        self.close(CloseReason.HUB_FAULT)
-
     def _rang(self) -> None:
         try:
             self._check()
         except Exception:
-            self._crashed()
+            log.exception(BUG, self.connection_id)
+            self.close(CloseReason.HUB_FAULT)
 
     def _check(self) -> None:
         """The alarm rang: is the peer alive, is its token? Set the next one."""

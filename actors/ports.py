@@ -44,6 +44,11 @@ class Route(Protocol):
     connection_id: ConnectionId
     kind: ClassVar[str]
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Frames and bytes in the inbox."""
+        ...
+
     def offer(self, frame: bytes, now: float) -> Offer:
         """Put a frame into the connection's inbox; a connection whose inbox is full closes itself (4102)."""
         ...

@@ -53,6 +53,7 @@ class Supervisor:
         )
         self._records: dict[DesktopId, PresenceRecord] = {}
         self._open: dict[Route, None] = {}
+        self._missing = False
         self.turned_at = around.clock.monotonic()
         """When `turn` was last called (monotonic seconds): what says that the supervisor's loop turns."""
 
@@ -196,12 +197,16 @@ class Supervisor:
         self._around.mirror.load_known(user_id, lambda known: self._remember(user_id, known))
 
     def load_what_is_missing(self) -> None:
-        """The store is back: ask for the past of every user who couldn't be shown it."""
+        """Ask again for the past of every user who couldn't be shown it; called when the store is there."""
+        if not self._missing:
+            return
+        self._missing = False
         for user_id in [user_id for user_id, user in self._registry.users() if user.mobiles and not user.known_loaded]:
             self.load_known(user_id)
 
     def _remember(self, user_id: UserId, known: list[KnownDesktop] | None) -> None:
         if known is None:
+            self._missing = True
             return
         for desktop in self._registry.remember(user_id, known):
             self._notify(user_id, _offline(desktop))

@@ -175,7 +175,7 @@ class EmbeddedValkey:
                 stderr=output,
                 umask=0o077,
                 start_new_session=True,  # Ctrl-C is for the hub, which drains and then stops the server itself
-                preexec_fn=functools.partial(_die_with, os.getpid()),  # noqa: PLW1509 - two system calls, no lock
+                preexec_fn=functools.partial(die_with, os.getpid()),  # noqa: PLW1509 - two system calls, no lock
             )
         self._started_at = time.monotonic()
 
@@ -248,8 +248,12 @@ def _take_lock(data_dir: Path) -> int:
     return lock
 
 
-def _die_with(parent: int) -> None:
-    """Run in the child before exec: have the kernel kill it when the hub's main thread ends, however that ends."""
+def die_with(parent: int) -> None:
+    """Run in a child before exec: have the kernel kill it when the thread that forked it ends, however that ends.
+
+    Linux only, prctl(2); elsewhere the next start ends a server that was left behind. `parent` is the forker's
+    process id.
+    """
     if _LIBC is None:
         return
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

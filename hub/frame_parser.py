@@ -94,8 +94,8 @@ class _SilentAnswer(WSUpgradeResponse):
         self.headers = {}
 
     @staticmethod
-    def to_bytes() -> bytes:
-        return b""
+    def to_bytes() -> bytearray:
+        return bytearray()
 
 
 class _ReadOnly:

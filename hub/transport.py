@@ -75,9 +75,8 @@ class WebSocketTransport(WSListener):
         self._deadline: asyncio.TimerHandle | None = None
         self.writable = True
 
-    def attach(self, received: bytes) -> None:
-        """Take over the socket; `received` came behind the upgrade request."""
-        self._socket.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
+    def read_on(self, received: bytes) -> None:
+        """Take over the socket, beginning with what came behind the upgrade request."""
         parser = new_parser(self._socket, self, self, self._max_bytes)
         self._socket.set_protocol(parser)
         if received:
@@ -159,7 +158,8 @@ class WebSocketTransport(WSListener):
     # -- within --------------------------------------------------------------------------------------------------
 
     def lost(self) -> None:
-        """The socket is closed, in an orderly way or not."""
+        """The socket is closed, in an orderly way or not; called once."""
+        self._close_sent = True
         if self._deadline is not None:
             self._deadline.cancel()
         self._client.link_lost()

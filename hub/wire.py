@@ -5,7 +5,7 @@ checked to be JSON and an object, and forwarded byte for byte. The rules that a 
 repeated names, endless numbers) are in `wire_rules.py`.
 """
 
-from dataclasses import fields
+from dataclasses import asdict
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
@@ -133,12 +133,7 @@ class JsonCodec:
 
     def notice(self, notice: Notice) -> bytes:
         """Encode one of the hub's own messages."""
-        payload = {
-            name: value
-            for field in fields(notice)
-            if (value := getattr(notice, field.name)) is not None
-            for name in (_payload_name(notice, field.name),)
-        }
+        payload = _fault(notice) if isinstance(notice, Fault) else asdict(notice)
         envelope = {"type": _NOTICE_TYPES[type(notice)], "payload": payload, "timestamp": self._clock.wall_ms()}
         return text_frame(self._encode(envelope))
 
@@ -169,8 +164,13 @@ class JsonCodec:
         return self._last_body if envelope is self._last else self._encode(envelope)
 
 
-def _payload_name(notice: Notice, name: str) -> str:
-    return "message" if name == "text" and isinstance(notice, Fault) else name
+def _fault(fault: Fault) -> dict[str, object]:
+    payload: dict[str, object] = {"code": fault.code.value, "message": fault.text}
+    if fault.message_id is not None:
+        payload["message_id"] = fault.message_id
+    if fault.retry_after_ms is not None:
+        payload["retry_after_ms"] = fault.retry_after_ms
+    return payload
 
 
 def _read(envelope: Envelope, decoder: "msgspec.json.Decoder[_P]", name: bytes, wanted: str) -> _P | Fault:

@@ -1,0 +1,83 @@
+"""The node's figures as Prometheus metrics, read when they are asked for (docs/operations.md, "What to watch")."""
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from actors.tallies import LATENCY_BOUNDS_S
+from hub.node import Node
+
+
+class NodeCollector(Collector):
+    """Reads the plain integers that the actors count in."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric, as of now."""
+        yield self._connections()
+        yield from self._messages()
+        yield from self._ends()
+        yield from self._inboxes()
+        yield self._handover()
+        yield from self._presence()
+
+    def _connections(self) -> Metric:
+        family = GaugeMetricFamily("hub_connections", "Open connections by kind.", labels=["kind"])
+        for kind in ("desktop", "mobile"):
+            family.add_metric([kind], len(self._node.supervisor.open_routes(kind)))
+        return family
+
+    def _messages(self) -> Iterable[Metric]:
+        tallies = self._node.tallies
+        family = CounterMetricFamily(
+            "hub_messages", "Clients' messages by type and by what became of them.", labels=["type", "outcome"]
+        )
+        for kind, count in tallies.relayed.items():
+            family.add_metric([kind, "relayed"], count)
+        for kind, count in tallies.unheard.items():
+            family.add_metric([kind, "no_receiver"], count)
+        for (kind, outcome), count in tallies.outcomes.items():
+            family.add_metric([kind, outcome], count)
+        yield family
+
+    def _ends(self) -> Iterable[Metric]:
+        closes = CounterMetricFamily("hub_closes", "Ended connections by kind and reason.", labels=["kind", "reason"])
+        for labels, count in self._node.tallies.closes.items():
+            closes.add_metric(list(labels), count)
+        yield closes
+        refusals = CounterMetricFamily("hub_refused_handshakes", "Handshakes refused.", labels=["kind", "reason"])
+        for labels, count in self._node.refusals.items():
+            refusals.add_metric(list(labels), count)
+        yield refusals
+
+    def _inboxes(self) -> Iterable[Metric]:
+        depths = [route.waiting for route in self._node.supervisor.open_routes()]
+        yield GaugeMetricFamily("hub_inbox_frames", "Frames that wait in all inboxes.", sum(f for f, _ in depths))
+        yield GaugeMetricFamily("hub_inbox_bytes", "Bytes that wait in all inboxes.", sum(b for _, b in depths))
+        deepest = max((b for _, b in depths), default=0)
+        yield GaugeMetricFamily("hub_inbox_deepest_bytes", "Bytes that wait in the fullest inbox.", deepest)
+
+    def _handover(self) -> Metric:
+        histogram = self._node.tallies.handover
+        bounds = [*map(str, LATENCY_BOUNDS_S), "+Inf"]
+        buckets = list(zip(bounds, map(float, accumulate(histogram.buckets)), strict=True))
+        return HistogramMetricFamily(
+            "hub_relay_seconds",
+            "From a message's arrival to the hand-over of its batch to the receiver's socket.",
+            buckets=buckets,
+            sum_value=histogram.total_s,
+        )
+
+    def _presence(self) -> Iterable[Metric]:
+        mirror = self._node.mirror
+        yield GaugeMetricFamily("hub_redis_available", "Whether Redis took the last write.", float(mirror.available))
+        yield GaugeMetricFamily("hub_presence_lag_seconds", "Age of the oldest unwritten change.", mirror.lag_s)
+        yield CounterMetricFamily("hub_presence_written", "Presence changes written.", mirror.written_changes)
+        yield CounterMetricFamily("hub_presence_outages", "How often Redis went away.", mirror.outages)
+        lost = mirror.dropped_changes + mirror.dropped_entries
+        yield CounterMetricFamily("hub_presence_dropped", "Changes and stream entries given up in outages.", lost)

@@ -1,0 +1,225 @@
+"""One node: builds the actors, runs them and drains them. It knows nothing of HTTP."""
+
+import asyncio
+import logging
+import math
+import random
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from typing import overload
+
+from actors.clock import EpochSource, SystemClock
+from actors.connection import Connection
+from actors.desktop import DesktopConnection
+from actors.drain import Drain
+from actors.ids import ConnectionId, NodeId
+from actors.messages import DesktopIdentity, MobileIdentity, PresenceRecord
+from actors.mobile import MobileConnection
+from actors.policy import Policy
+from actors.supervisor import Supervisor, Surroundings
+from actors.tallies import Tallies
+from hub.auth.build import build_keys, build_verifier
+from hub.auth.refresh import LiveRefresher
+from hub.config import Settings
+from hub.embedded_valkey import EmbeddedValkey
+from hub.presence.client import connect
+from hub.presence.mirror import PresenceMirror
+from hub.presence.store import RedisPresenceStore
+from hub.wire import JsonCodec
+
+log = logging.getLogger("hub.node")
+
+TURN_S = 0.25
+STUCK_S = 2.0
+VALKEY_START_S = 30.0
+FLUSH_S = 1.0
+HURRY_BEFORE_END_S = 2.0
+
+
+class Node:
+    """The hub's behaviour on one event loop; make it inside that loop.
+
+    Attributes:
+        ready: Whether new sockets may come in.
+        refused_sockets: Sockets that are open only to be told why they may not come in.
+        refusals: Handshakes that were refused, by (kind, reason).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.node_id = NodeId(f"{settings.node_name}/{secrets.token_hex(4)}")
+        self.clock = SystemClock()
+        self.codec = JsonCodec(self.clock)
+        self.tallies = Tallies()
+        self.refusals: Counter[tuple[str, str]] = Counter()
+        self.refused_sockets = 0
+        self.ready = False
+        self._loop = asyncio.get_running_loop()
+        self._epochs = EpochSource(self.clock)
+        self._keys = build_keys(settings, self.clock)
+        self.verifier = build_verifier(settings, self._keys, self.clock)
+        self._refresher = LiveRefresher(self.verifier)
+        self._valkey = EmbeddedValkey(settings.data_dir) if settings.redis_url is None else None
+        self._redis = connect(settings.redis_url or self._embedded_url(), settings.redis_timeout_ms)
+        self.presence = RedisPresenceStore(
+            self._redis,
+            settings.presence_ttl_s,
+            settings.presence_stream_length,
+            settings.known_desktops,
+            timeout_s=settings.redis_timeout_ms / 1000,
+        )
+        self.mirror = PresenceMirror(
+            self.presence, node_id=self.node_id, ttl_s=settings.presence_ttl_s, online_records=self._present_records
+        )
+        self._around = Surroundings(
+            self.node_id, self.clock, self._loop, self.codec, self.mirror, policy_of(settings), self.tallies
+        )
+        self.supervisor = Supervisor(self._around)
+        self._turning: asyncio.TimerHandle | None = None
+        self._restarting: asyncio.Task[None] | None = None
+        self._drain: Drain | None = None
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start everything, and be ready.
+
+        Raises:
+            hub.embedded_valkey.DataDirInUse: If another hub holds the data directory.
+            hub.embedded_valkey.EmbeddedValkeyFailed: If the embedded server did not come up.
+        """
+        if self._valkey is not None:
+            self._valkey.start()
+            await self._valkey.wait_ready(VALKEY_START_S)
+            self._restarting = asyncio.create_task(self._valkey.supervise(), name="embedded-valkey")
+        await self._keys.refresh()
+        await self.mirror.start()
+        self._turn()
+        self.ready = True
+        log.info("the node %s is ready", self.node_id)
+
+    async def drain(self) -> None:
+        """Let nobody in any more, say goodbye to everybody, and close; returns within the deadline."""
+        if self._drain is not None:
+            return
+        self.ready = False
+        done = asyncio.Event()
+        self._drain = Drain(
+            self.supervisor,
+            self._loop,
+            spread_s=self.settings.drain_spread_s,
+            close_deadline_s=self.settings.close_deadline_s,
+            share=random.random,
+            done=done.set,
+        )
+        log.info("draining: %d connections are told goodbye", len(self.supervisor.open_routes()))
+        self._drain.start()
+        hurry = self._loop.call_later(max(0.0, self.settings.drain_deadline_s - HURRY_BEFORE_END_S), self.hurry)
+        try:
+            async with asyncio.timeout(max(0.5, self.settings.drain_deadline_s - HURRY_BEFORE_END_S / 2)):
+                await done.wait()
+        except TimeoutError:
+            log.warning("draining: %d connections are cut off", len(self.supervisor.open_routes()))
+        hurry.cancel()
+
+    def hurry(self) -> None:
+        """Close everything now; what a second SIGTERM asks for."""
+        if self._drain is not None:
+            self._drain.hurry()
+
+    async def stop(self) -> None:
+        """End everything that the node started."""
+        self.ready = False
+        if self._turning is not None:
+            self._turning.cancel()
+        await self.mirror.stop(FLUSH_S)
+        await self._refresher.aclose()
+        await self._keys.aclose()
+        await self._redis.aclose()
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.gather(self._restarting, return_exceptions=True)
+        if self._valkey is not None:
+            self._valkey.stop()
+        log.info("the node %s has ended", self.node_id)
+
+    # -- what routes ask -------------------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether the supervisor's loop turns."""
+        return self.clock.monotonic() - self.supervisor.turned_at < STUCK_S
+
+    @property
+    def state(self) -> str:
+        """`starting`, `ready` or `draining`."""
+        if self.ready:
+            return "ready"
+        return "starting" if self._drain is None else "draining"
+
+    def retry_after_s(self) -> int:
+        """When a client that can't come in now should try again: its own share of the spread."""
+        return 1 if self._drain is None else 1 + math.ceil(self._drain.retry_after_s())
+
+    @property
+    def open_sockets(self) -> int:
+        """Sockets that were upgraded and are still open."""
+        return len(self.supervisor.open_routes()) + self.refused_sockets
+
+    def count_refusal(self, kind: str, reason: str) -> None:
+        """Count a handshake that was refused."""
+        self.refusals[kind, reason] += 1
+
+    def refused_gone(self) -> None:
+        """A refused socket is closed."""
+        self.refused_sockets -= 1
+
+    @overload
+    def new_connection(self, identity: DesktopIdentity) -> DesktopConnection: ...
+    @overload
+    def new_connection(self, identity: DesktopIdentity | MobileIdentity) -> Connection: ...
+    def new_connection(self, identity: DesktopIdentity | MobileIdentity) -> Connection:
+        """Make the actor of a client that came in; its transport starts it."""
+        connection_id = ConnectionId(secrets.token_hex(8))
+        if isinstance(identity, DesktopIdentity):
+            epoch = self._epochs.next()
+            return DesktopConnection(connection_id, identity, epoch, self._around, self.supervisor, self._refresher)
+        return MobileConnection(connection_id, identity, self._around, self.supervisor, self._refresher)
+
+    # -- within --------------------------------------------------------------------------------------------------
+
+    def _embedded_url(self) -> str:
+        assert self._valkey is not None  # noqa: S101 - made when there is no URL
+        return self._valkey.url
+
+    def _present_records(self) -> Iterable[PresenceRecord]:
+        return self.supervisor.present_records()
+
+    def _turn(self) -> None:
+        self.supervisor.turn()
+        if self.mirror.available:
+            self.supervisor.load_what_is_missing()
+        self._turning = self._loop.call_later(TURN_S, self._turn)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return the numbers that the actors live by."""
+    limit = settings.rate_limit
+    return Policy(
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        heartbeat_timeout_s=settings.heartbeat_timeout_s,
+        ping_interval_s=settings.ping_interval_s,
+        offline_grace_s=settings.offline_grace_s,
+        token_grace_s=settings.token_grace_s,
+        rate=None if limit is None else limit.rate,
+        burst=0.0 if limit is None else limit.burst,
+        max_message_bytes=settings.max_message_bytes,
+        inbox_frames=settings.inbox_messages,
+        inbox_bytes=settings.inbox_bytes,
+        write_stall_s=settings.write_stall_s,
+        close_deadline_s=settings.close_deadline_s,
+        max_desktops=settings.max_desktops_per_user,
+        max_mobiles=settings.max_mobiles_per_user,
+        max_known=settings.known_desktops,
+    )

@@ -1,0 +1,38 @@
+"""What orchestrators ask: is it alive, may traffic go there, how is it doing."""
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from sanic import HTTPResponse, Request, Sanic
+from sanic.response import json, raw
+from sanic_ext import openapi
+
+from hub.metrics import NodeCollector
+from hub.node import Node
+
+
+def add_health(app: Sanic, node: Node) -> None:
+    """Add `/healthz`, `/readyz` and `/metrics`."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(NodeCollector(node))
+
+    @app.get("/healthz")
+    @openapi.summary("Is the hub alive? Its supervisor's loop turns.")
+    @openapi.response(200, description="alive")
+    @openapi.response(503, description="the supervisor is stuck: restart the hub")
+    async def healthz(_: Request) -> HTTPResponse:
+        return json({"status": "alive" if node.alive else "stuck"}, status=200 if node.alive else 503)
+
+    @app.get("/readyz")
+    @openapi.summary("May traffic go there? Redis away is `degraded`, not unready: local routing goes on.")
+    @openapi.response(200, description="ready")
+    @openapi.response(503, description="starting or draining")
+    async def readyz(_: Request) -> HTTPResponse:
+        redis = "here" if node.mirror.available else "away"
+        body = {"status": node.state, "node_id": node.node_id, "redis": redis, "degraded": redis == "away"}
+        if node.ready:
+            return json(body)
+        return json(body, status=503, headers={"Retry-After": str(node.retry_after_s())})
+
+    @app.get("/metrics")
+    @openapi.summary("Prometheus metrics.")
+    async def metrics(_: Request) -> HTTPResponse:
+        return raw(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,93 @@
+"""Where a desktop is: what other services ask, with a Service Token (docs/protocol.md, "Presence over HTTP")."""
+
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, Field, ValidationError
+from sanic import HTTPResponse, Request, Sanic
+from sanic_ext import openapi
+
+from actors.ids import ID_PATTERN, DesktopId, UserId, is_id
+from hub.auth.refusal import TokenRefused
+from hub.auth.tokens import TokenKind
+from hub.node import Node
+from hub.presence.answers import PresenceAnswer
+from hub.routes.problems import Problem
+
+MOST_IDS = 1000
+
+
+class PresenceQuery(BaseModel):
+    """The body of `POST /internal/presence/query`."""
+
+    desktop_ids: list[str] = Field(max_length=MOST_IDS, description="ids of desktops")
+
+
+def add_presence(app: Sanic, node: Node) -> None:
+    """Add the look-ups."""
+
+    @app.get("/internal/presence/desktops/<desktop_id:str>")
+    @openapi.summary("Where one desktop is.")
+    @openapi.secured("service_token")
+    async def desktop(request: Request, desktop_id: str) -> HTTPResponse:
+        await _check_service(node, request)
+        answer = await node.presence.desktop(DesktopId(_id(desktop_id)))
+        return _json(_public(answer))
+
+    @app.get("/internal/presence/users/<user_id:str>")
+    @openapi.summary("Where a user's desktops are.")
+    @openapi.secured("service_token")
+    async def user(request: Request, user_id: str) -> HTTPResponse:
+        await _check_service(node, request)
+        found = await node.presence.user(UserId(_id(user_id)))
+        desktops = [_public(answer) for answer in found.desktops]
+        return _json({"user_id": found.user_id, "state": found.state, "as_of": found.as_of, "desktops": desktops})
+
+    @app.post("/internal/presence/query")
+    @openapi.summary(f"Where up to {MOST_IDS} desktops are, in the order asked for.")
+    @openapi.secured("service_token")
+    @openapi.body({"application/json": PresenceQuery.model_json_schema()})
+    async def query(request: Request) -> HTTPResponse:
+        await _check_service(node, request)
+        ids = [DesktopId(_id(desktop_id)) for desktop_id in _read_query(request).desktop_ids]
+        return _json({"desktops": [_public(answer) for answer in await node.presence.desktops(ids)]})
+
+
+async def _check_service(node: Node, request: Request) -> None:
+    try:
+        await node.verifier.verify(_bearer(request), TokenKind.INTERNAL)
+    except TokenRefused as refused:
+        node.count_refusal("internal", refused.code)
+        raise Problem.of(refused) from None
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.getone("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise TokenRefused("token_invalid", "no token: send Authorization: Bearer TOKEN with a Service Token")
+    return str(token).strip()
+
+
+def _id(text: str) -> str:
+    if not is_id(text):
+        raise Problem(400, "bad_request", f"an id matches {ID_PATTERN.pattern}")
+    return text
+
+
+def _read_query(request: Request) -> PresenceQuery:
+    try:
+        return PresenceQuery.model_validate_json(request.body, strict=True)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"])) or "body"
+        text = f'{where}: {fault["msg"]}; send {{"desktop_ids": [...]}} with at most {MOST_IDS} ids'
+        raise Problem(400, "bad_request", text) from None
+
+
+def _public(answer: PresenceAnswer) -> dict[str, Any]:
+    return asdict(answer)
+
+
+def _json(body: object) -> HTTPResponse:
+    return HTTPResponse(msgspec.json.encode(body), content_type="application/json")

@@ -1,0 +1,158 @@
+"""Sanic's HTTP protocol, extended by what a WebSocket hub needs: a deadline, a door, and a way out (ADR 0001).
+
+Until the upgrade Sanic reads the request, routes it and answers it. `upgrade` then takes the socket away from Sanic,
+which forgets the connection. Sanic's version is pinned; tests/unit/hub/test_upgrade.py fails when what is used of its
+inside changes: `HttpProtocol`'s attributes `connections`, `recv_buffer`, `_http` and `close`, and that a handler with
+the attribute `is_websocket` may return without a response.
+"""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import sha1
+
+from sanic import Request
+from sanic.http import Stage
+from sanic.server import HttpProtocol
+
+from hub.transport import HIGH_WATER, LOW_WATER, Client, WebSocketTransport
+
+_MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
+    b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n%b"
+)
+_FULL_BODY = b'{"type":"about:blank","title":"Service Unavailable","status":503,"code":"unavailable","detail":"full"}'
+_HURRIED_S = 1.0
+
+
+class Door:
+    """How many sockets may be open, and how long a stranger may stand in it.
+
+    Args:
+        max_sockets: Beyond this many a client is answered 503.
+        spare_sockets: Beyond this many more it isn't even answered, so that file descriptors never run out.
+        handshake_s: From the accepted socket to the end of the request, in all.
+        upgraded: Returns how many sockets were upgraded and are still open.
+    """
+
+    def __init__(self, max_sockets: int, spare_sockets: int, handshake_s: float, upgraded: Callable[[], int]) -> None:
+        self.max_sockets = max_sockets
+        self.spare_sockets = spare_sockets
+        self.handshake_s = handshake_s
+        self.upgraded = upgraded
+        self.refused = 0
+
+
+class HubProtocol(HttpProtocol):
+    """One accepted socket, up to its upgrade."""
+
+    __slots__ = ("_deadline", "_refusing", "_upgraded")
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """A client came: let it in, tell it that there is no room, or hang up."""
+        door: Door = self.app.ctx.door
+        here = len(self.connections) + door.upgraded()
+        self._upgraded = False
+        self._refusing = here >= door.max_sockets
+        if self._refusing:
+            door.refused += 1
+            self.transport = transport
+            if here >= door.max_sockets + door.spare_sockets:
+                transport.abort()
+                return
+        self._deadline = self.loop.call_later(_HURRIED_S if self._refusing else door.handshake_s, self._too_late)
+        if self._refusing:
+            self.connections.add(self)
+        else:
+            super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request came."""
+        if self._refusing:
+            self.transport.write(_FULL % (len(_FULL_BODY), _FULL_BODY))
+            self.transport.close()
+            return
+        if self._deadline is None and self._http is not None and self._http.stage is Stage.IDLE:
+            self._deadline = self.loop.call_later(self.app.ctx.door.handshake_s, self._too_late)
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone before it was upgraded."""
+        self._on_time()
+        if self._refusing:
+            self.connections.discard(self)
+        else:
+            super().connection_lost(exc)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Sanic is done with the connection; after an upgrade it isn't Sanic's to close."""
+        if self._upgraded:
+            if self._callback_check_timeouts:
+                self._callback_check_timeouts.cancel()
+            return
+        super().close(timeout)
+
+    def upgrade(
+        self,
+        key: str,
+        subprotocol: str | None,
+        client: Client,
+        max_bytes: int,
+        start: Callable[[WebSocketTransport], object],
+    ) -> None:
+        """Answer 101 and give the socket to a WebSocket transport.
+
+        Args:
+            key: The request's `Sec-WebSocket-Key`.
+            subprotocol: What to answer as `Sec-WebSocket-Protocol`, if anything.
+            client: Who is told what happens on the socket.
+            max_bytes: The longest message that is taken.
+            start: Called with the transport before the first frame is read.
+        """
+        transport = self.transport
+        transport.write(_accepted(key, subprotocol))
+        self._on_time()
+        self._upgraded = True
+        self.connections.discard(self)
+        transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
+        socket = WebSocketTransport(transport, client, max_bytes)
+        try:
+            start(socket)
+            socket.read_on(bytes(self.recv_buffer))
+            transport.resume_reading()  # Sanic pauses when much arrives before the handler is done.
+        except Exception:
+            transport.abort()
+            socket.lost()
+            raise
+
+    def _on_time(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_late(self) -> None:
+        """The request's time is up; each byte would start Sanic's own time anew."""
+        self._deadline = None
+        http = self._http if not self._refusing else None
+        if http is not None and http.stage is Stage.HANDLER and not http.request_body:
+            return  # The request is here; what takes so long is the answer.
+        if http is not None and http.stage is Stage.RESPONSE:
+            return
+        self.transport.abort()
+
+
+def protocol_of(request: Request) -> HubProtocol:
+    """Return the protocol that a request came in through."""
+    protocol = request.transport.get_protocol()
+    assert isinstance(protocol, HubProtocol)  # noqa: S101 - app.py serves with no other one
+    return protocol
+
+
+def _accepted(key: str, subprotocol: str | None) -> bytes:
+    accept = b64encode(sha1(f"{key}{_MAGIC}".encode(), usedforsecurity=False).digest()).decode()
+    chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n{chosen}\r\n"
+    ).encode()
