@@ -93,9 +93,9 @@ return 1
 """)
 """Make a user the owner of a desktop, unless a newer connection has named one.
 
-KEYS: owner. ARGV: user, when the key expires (ms since the epoch): ten years after the connection's own epoch, so the
-expiry, which Redis keeps anyway, tells which connection is the newer. The key itself stays the plain string of the
-contract, one key in one slot.
+KEYS: owner. ARGV: user, when the key expires (ms since the epoch): so late that it never does, and the later the newer
+the connection is. Redis keeps the expiry with the key anyway, so it serves as the fence, and the key stays the plain
+string of the contract, alone in its slot.
 """
 
 ALL = (PUT, DROP, OWN)

@@ -16,7 +16,8 @@ from hub.presence.calls import Calls, Command
 from hub.presence.lookup import Lookup
 
 KNOWN_TTL_MS = 30 * 24 * 3600 * 1000
-OWNER_TTL_MS = 10 * 365 * 24 * 3600 * 1000
+OWNER_EXPIRY_MS = 4_102_444_800_000
+"""The year 2100, so that adding any epoch to it lies in the future (of an epoch of today: by 50,000 years)."""
 SCAN_COUNT = 500
 
 _RUN_ID = re.compile(rb"run_id:(\w+)")
@@ -250,5 +251,5 @@ class RedisPresenceStore:
 
 
 def _own(record: PresenceRecord) -> Command:
-    expires_at = record.epoch // 1000 + OWNER_TTL_MS
+    expires_at = OWNER_EXPIRY_MS + record.epoch
     return ("EVALSHA", scripts.OWN.sha, 1, keys.owner(record.desktop_id), record.user_id, expires_at)

@@ -1,0 +1,151 @@
+"""The mirror against a real Valkey: batches, renewals, lost data, restarts."""
+
+import asyncio
+import time
+
+from redis.asyncio import Redis
+
+from actors.ids import DesktopId, UserId
+from actors.messages import CameOnline, KnownDesktop
+from tests.support.presence import NOW, eventually, make_record, make_store, small_hub
+from tests.support.valkey import ValkeyServer
+
+pytest_plugins = ("tests.support.valkey_fixtures",)
+
+RECORD = "hub:{u1}:desktop:d1"
+
+
+async def test_a_desktop_comes_and_goes(client: Redis, valkey: ValkeyServer) -> None:
+    async with small_hub(client) as hub:
+        hub.connect(make_record())
+        assert hub.mirror.lag_s >= 0
+        await hub.settled()
+        assert (await hub.store.desktop(DesktopId("d1"))).state == "online"
+        hub.disconnect("d1", "timeout")
+        await hub.settled()
+        assert (await hub.store.known(UserId("u1")))[0].reason == "timeout"
+    entries = [fields for _, fields in valkey.say("XRANGE", "hub:presence", "-", "+")]
+    assert [(each[b"state"], each[b"reason"]) for each in entries] == [(b"online", b""), (b"offline", b"timeout")]
+
+
+async def test_a_desktop_that_flaps_is_written_once_and_streamed_each_time(client: Redis, valkey: ValkeyServer) -> None:
+    async with small_hub(client) as hub:
+        await hub.settled()
+        for epoch in range(1, 11):
+            hub.connect(make_record(epoch=epoch))
+            hub.disconnect("d1")
+        await hub.settled()
+        assert hub.mirror.written_changes == 1
+        assert valkey.say("XLEN", "hub:presence") == 20
+        assert valkey.say("EXISTS", RECORD) == 0
+
+
+async def test_stop_writes_what_is_pending(client: Redis, valkey: ValkeyServer) -> None:
+    async with small_hub(client) as hub:
+        await hub.settled()
+        for number in range(1000):
+            hub.connect(make_record(f"d{number}"))
+    assert valkey.say("ZCARD", "hub:{u1}:desktops") == 200
+    assert valkey.say("XLEN", "hub:presence") == 1000
+
+
+async def test_records_are_renewed_for_as_long_as_they_are_online(client: Redis, valkey: ValkeyServer) -> None:
+    async with small_hub(client, ttl_s=0.4) as hub:
+        hub.connect(make_record("d1"))
+        hub.connect(make_record("d2"))
+        await hub.settled()
+        hub.disconnect("d2")
+        until = time.monotonic() + 1.2
+        while time.monotonic() < until:
+            assert (await hub.store.desktop(DesktopId("d1"))).state == "online"
+            await asyncio.sleep(0.01)
+        assert hub.mirror.renewed >= 8
+        assert valkey.say("EXISTS", "hub:{u1}:desktop:d2") == 0
+    await eventually(lambda: valkey.say("EXISTS", RECORD) == 0)
+
+
+async def test_renewals_are_spread_over_the_round(client: Redis) -> None:
+    async with small_hub(client, ttl_s=4) as hub:
+        for number in range(400):
+            hub.connect(make_record(f"d{number}", f"u{number}"))
+        await hub.settled()
+        before = hub.mirror.renewed
+        steps = []
+        for _ in range(20):
+            await asyncio.sleep(0.1)
+            steps.append(hub.mirror.renewed - before)
+            before = hub.mirror.renewed
+        assert sum(steps) > 200
+        assert max(steps) <= 120
+
+
+async def test_a_record_that_somebody_deleted_comes_back(client: Redis, valkey: ValkeyServer) -> None:
+    async with small_hub(client, ttl_s=2) as hub:
+        hub.connect(make_record())
+        await hub.settled()
+        valkey.say("DEL", RECORD, "hub:owner:d1")
+        await eventually(lambda: valkey.say("EXISTS", RECORD, "hub:owner:d1") == 2)
+
+
+async def test_lost_data_is_noticed_and_mirrored_anew(client: Redis, valkey: ValkeyServer) -> None:
+    async with small_hub(client) as hub:
+        hub.connect(make_record())
+        await hub.settled()
+        anew = hub.mirror.mirrored_anew
+        valkey.say("FLUSHALL")
+        await eventually(lambda: valkey.say("EXISTS", RECORD, "hub:owner:d1") == 2)
+        assert (hub.mirror.mirrored_anew, hub.mirror.outages) == (anew + 1, 0)
+
+
+async def test_a_restart_is_mirrored_anew(frail_client: Redis, frail_server: ValkeyServer) -> None:
+    async with small_hub(frail_client) as hub:
+        hub.connect(make_record())
+        await hub.settled()
+        frail_server.kill()
+        (frail_server.folder / "appendonlydir").rename(frail_server.folder / "old")
+        await eventually(lambda: not hub.mirror.available)
+        hub.connect(make_record("d2"))
+        frail_server.start()
+        await hub.settled()
+        assert [each.state for each in await hub.store.desktops([DesktopId("d1"), DesktopId("d2")])] == ["online"] * 2
+
+
+async def test_known_desktops(client: Redis) -> None:
+    loop = asyncio.get_running_loop()
+    async with small_hub(client) as hub:
+        hub.connect(make_record())
+        hub.disconnect("d1", "lost")
+        await hub.settled()
+        answers: list[asyncio.Future[list[KnownDesktop] | None]] = [loop.create_future() for _ in range(300)]
+        for number, answer in enumerate(answers):
+            hub.mirror.load_known(UserId("u1" if number < 2 else f"x{number}"), answer.set_result)
+        known = await asyncio.gather(*answers)
+        expected = KnownDesktop(DesktopId("d1"), NOW, "Desk", "linux", "lost")
+        assert known == [[expected], [expected], *[[]] * 298]
+
+
+async def test_an_earlier_life_is_cleared_once_in_the_background(client: Redis) -> None:
+    store = make_store(client)
+    old = [CameOnline(make_record(f"d{n}", f"u{n}", node="alpha/old"), announce=True) for n in range(300)]
+    await store.apply(old, ())
+    async with small_hub(client) as hub:
+        await eventually(lambda: hub.mirror.earlier_lives_cleared == 300)
+        assert (await store.desktop(DesktopId("d1"))).state == "offline"
+
+
+async def test_a_bug_in_a_callback_does_not_end_the_mirror(client: Redis, caplog: object) -> None:
+    async with small_hub(client) as hub:
+        await hub.settled()
+        calls = iter([ZeroDivisionError("a bug")])
+        healthy = hub.mirror._online_records
+
+        def records() -> object:
+            for bug in calls:
+                raise bug
+            return healthy()
+
+        hub.mirror._online_records = records  # type: ignore[assignment]
+        hub.mirror._round_at = 0
+        await eventually(lambda: hub.mirror.outages == 1)
+        hub.connect(make_record())
+        await hub.settled()

@@ -1,0 +1,94 @@
+"""A model of the presence scripts in plain Python: what hub/presence/scripts.py is compared with."""
+
+from collections.abc import Sequence
+
+from actors.ids import DesktopId, UserId
+from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord, WentOffline
+from hub.presence.answers import PresenceAnswer, StreamEntry
+from hub.presence.pending import Key, key_of
+
+
+class ModelStore:
+    """Remembers the fence for ever, and lets nothing expire."""
+
+    def __init__(self, known_limit: int) -> None:
+        self.records: dict[Key, PresenceRecord] = {}
+        self.ended: dict[Key, int] = {}
+        self.owners: dict[DesktopId, tuple[int, UserId]] = {}
+        self._seen: dict[UserId, dict[DesktopId, int]] = {}
+        self._known: dict[Key, tuple[str | None, str | None, str]] = {}
+        self._limit = known_limit
+
+    async def apply(self, changes: Sequence[PresenceChange], entries: Sequence[StreamEntry]) -> None:
+        for change in changes:
+            if isinstance(change, CameOnline):
+                self._put(change.record, announce=change.announce)
+            else:
+                self._drop(change)
+
+    async def known(self, user_id: UserId) -> list[KnownDesktop]:
+        seen = sorted(self._seen.get(user_id, {}).items(), key=lambda item: (item[1], item[0]), reverse=True)
+        return [self._known_desktop(user_id, desktop_id, last_seen) for desktop_id, last_seen in seen]
+
+    async def desktop(self, desktop_id: DesktopId) -> PresenceAnswer:
+        _, owner = self.owners.get(desktop_id, (0, None))
+        if owner is None:
+            return PresenceAnswer(desktop_id, "offline", 0)
+        record = self.records.get((owner, desktop_id))
+        if record is None:
+            last_seen = self._seen.get(owner, {}).get(desktop_id)
+            return PresenceAnswer(desktop_id, "offline", 0, owner, last_seen)
+        return PresenceAnswer(
+            desktop_id,
+            "online",
+            0,
+            owner,
+            record.last_seen,
+            record.node_id,
+            record.connection_id,
+            record.name,
+            record.platform,
+            record.since,
+        )
+
+    def _known_desktop(self, user_id: UserId, desktop_id: DesktopId, last_seen: int) -> KnownDesktop:
+        name, platform, reason = self._known[(user_id, desktop_id)]
+        return KnownDesktop(desktop_id, last_seen, name, platform, reason or "node_lost")
+
+    def _put(self, record: PresenceRecord, *, announce: bool) -> None:
+        key = key_of(record)
+        held = self.records.get(key)
+        taken = held is None or held.epoch != record.epoch
+        if (held and held.epoch > record.epoch) or self.ended.get(key, -1) >= record.epoch:
+            taken = False
+        else:
+            self.records[key] = record
+            self._seen.setdefault(record.user_id, {})[record.desktop_id] = record.last_seen
+            if taken:
+                self._known[key] = (record.name, record.platform, "")
+            self._trim(record.user_id)
+        if (announce or taken) and self.owners.get(record.desktop_id, (-1, ""))[0] <= record.epoch:
+            self.owners[record.desktop_id] = (record.epoch, record.user_id)
+
+    def _drop(self, change: WentOffline) -> None:
+        record, key = change.record, key_of(change.record)
+        held = self.records.get(key)
+        if (held and held.epoch > record.epoch) or self.ended.get(key, -1) > record.epoch:
+            return
+        self.ended[key] = record.epoch
+        self.records.pop(key, None)
+        seen = self._seen.setdefault(record.user_id, {})
+        if change.forget:
+            seen.pop(record.desktop_id, None)
+            self._known.pop(key, None)
+            return
+        seen[record.desktop_id] = max(record.last_seen, seen.get(record.desktop_id, 0))
+        self._known[key] = (record.name, record.platform, change.reason)
+        self._trim(record.user_id)
+
+    def _trim(self, user_id: UserId) -> None:
+        seen = self._seen[user_id]
+        while len(seen) > self._limit:
+            oldest = min(seen, key=lambda each: (seen[each], each))
+            del seen[oldest]
+            self._known.pop((user_id, oldest), None)
