@@ -1,12 +1,15 @@
 """`python -m tests.bench`: measures the hub, and the peers beside it, in one run."""
 
+import contextlib
+import fcntl
 import gc
 import json
 import resource
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,9 +45,10 @@ def _chosen(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 def main(*, peers: Path | None, quick: bool, json_file: Path | None, only: set[str], without_hub: bool) -> None:
     """Measure the hub, server on one core and load on another; with --peers also the peers, in the same run."""
     _prepare_process()
-    began = time.monotonic()
     hubs: list[Target] = [] if without_hub else [HubTarget()]
-    figures = _measure(hubs, _peers(peers), scenarios.QUICK if quick else scenarios.FULL, only)
+    with _alone():
+        began = time.monotonic()
+        figures = _measure(hubs, _peers(peers), scenarios.QUICK if quick else scenarios.FULL, only)
     click.echo()
     click.echo(render(machine.describe(), figures))
     click.echo()
@@ -62,6 +66,18 @@ def _prepare_process() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     gc.disable()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two runs on the same cores would measure each other: the later one waits."""
+    with (Path(tempfile.gettempdir()) / "hub-bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say("another run of the benchmark is under way: waiting for its end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _peers(folder: Path | None) -> dict[str, Target]:
