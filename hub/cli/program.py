@@ -6,9 +6,11 @@ import os
 import shlex
 import signal
 from asyncio import StreamReader, StreamWriter
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process, SubprocessStreamProtocol
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from hub.cli.agents import Outcome, Say
@@ -46,21 +48,48 @@ class Program:
     async def answer(self, question: str, say: Say) -> Outcome:
         """Run the program once."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True, env=self._environment
-            )
+            running = await self._start()
         except OSError as fault:
             return Outcome(None, f"cannot run {self.name}: {fault.strerror}")
         tail = _Tail(_STDERR_TAIL_BYTES)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await _converse(process, question, say, tail)
+                await _converse(running, question, say, tail)
         except TimeoutError:
             return Outcome(None, f"stopped after {self._timeout_s:g} s", tail.text())
         finally:
-            await _end_group(process)
-        code = await process.wait()
+            await _end_group(running)
+            running.transport.close()
+        code = running.transport.get_returncode()
         return Outcome(code, f"exit code {code}" if code else None, tail.text())
+
+    async def _start(self) -> "_Running":
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(
+            partial(_Streams, loop), *self._arguments, start_new_session=True, env=self._environment
+        )
+        return _Running(transport, Process(transport, protocol, loop), protocol.exited)
+
+
+class _Streams(SubprocessStreamProtocol):
+    """Tells when the program itself has ended; `Process.wait` waits for all who hold its pipes (Python 3.11)."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=_READ_BYTES, loop=loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A started program. Closing the transport lets go of its pipes, whoever else holds them."""
+
+    transport: asyncio.SubprocessTransport
+    process: Process
+    exited: asyncio.Event
 
 
 class _Tail:
@@ -77,19 +106,20 @@ class _Tail:
         return self._kept.decode(errors="replace").strip()
 
 
-async def _converse(process: Process, question: str, say: Say, tail: _Tail) -> None:
+async def _converse(running: _Running, question: str, say: Say, tail: _Tail) -> None:
     """Feed and read at once, so that neither side waits for the other; return when the program is done."""
+    process = running.process
     async with asyncio.TaskGroup() as group:
         feeding = group.create_task(_feed(cast("StreamWriter", process.stdin), question))
         reading = [
             group.create_task(_speak(cast("StreamReader", process.stdout), say)),
             group.create_task(_listen(cast("StreamReader", process.stderr), tail)),
         ]
-        await process.wait()
+        await running.exited.wait()
         feeding.cancel()
         _, late = await asyncio.wait(reading, timeout=_LEFTOVER_GRACE_S)
         if late:  # a child that the program left behind may hold the pipes open for ever
-            _signal_group(process, signal.SIGKILL)
+            _signal_group(running, signal.SIGKILL)
 
 
 async def _feed(stdin: StreamWriter, question: str) -> None:
@@ -111,23 +141,23 @@ async def _listen(stderr: StreamReader, tail: _Tail) -> None:
         tail.add(chunk)
 
 
-async def _end_group(process: Process) -> None:
+async def _end_group(running: _Running) -> None:
     """End all that the program started and that is still in its group."""
-    if not _signal_group(process, signal.SIGTERM):
+    if not _signal_group(running, signal.SIGTERM):
         return
     try:
         with suppress(TimeoutError):  # then it is killed below
             async with asyncio.timeout(_TERMINATE_GRACE_S):
-                await process.wait()
+                await running.exited.wait()
     finally:
-        _signal_group(process, signal.SIGKILL)
-    await process.wait()
+        _signal_group(running, signal.SIGKILL)
+    await running.exited.wait()
 
 
-def _signal_group(process: Process, which: signal.Signals) -> bool:
+def _signal_group(running: _Running, which: signal.Signals) -> bool:
     """Signal the program's group; False if nobody is left in it."""
     try:
-        os.killpg(process.pid, which)
+        os.killpg(running.process.pid, which)
     except (ProcessLookupError, PermissionError):
         return False
     return True
