@@ -1,7 +1,12 @@
 """Where a key set comes from: a file, or an http(s) URL. Neither holds up the event loop, and both are bounded."""
 
 import asyncio
+import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import httpx
 
 MOST_BYTES = 256 * 1024
 """The largest key set that is read."""
@@ -10,6 +15,8 @@ FETCH_DEADLINE_S = 4.0
 """The longest that one read takes: within the deadline for a handshake."""
 
 _HTTP_OK = 200
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line of its INFO level quotes the URL
 
 
 class FetchError(Exception):
@@ -44,7 +51,15 @@ async def _read_file(path: str) -> bytes:
         raise FetchError(f"the file can't be read ({error.strerror})") from None
 
 
+def _new_client() -> "httpx.AsyncClient":
+    import httpx
+
+    return httpx.AsyncClient(timeout=FETCH_DEADLINE_S)
+
+
 async def _fetch_url(url: str) -> bytes:
+    # In a thread, as the import and the loading of root certificates take tens of milliseconds.
+    client = await asyncio.to_thread(_new_client)
     import httpx
 
     # Uncompressed, so that the bound on bytes holds for what is received and for what it becomes.
@@ -52,7 +67,7 @@ async def _fetch_url(url: str) -> bytes:
     document = bytearray()
     try:
         async with (
-            httpx.AsyncClient(timeout=FETCH_DEADLINE_S) as client,
+            client,
             client.stream("GET", url, headers=headers) as response,
         ):
             if response.status_code != _HTTP_OK:

@@ -108,6 +108,7 @@ class IssuerSite:
     document: bytes
     status: int = 200
     delay: Any = None
+    endless: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, str]] = field(default_factory=list)
 
@@ -127,6 +128,8 @@ def issuer_site(document: bytes) -> Iterator[IssuerSite]:
             self.end_headers()
             try:
                 self.wfile.write(site.document)
+                while site.endless:
+                    self.wfile.write(site.document)
             except OSError:
                 self.close_connection = True  # the client had enough
 

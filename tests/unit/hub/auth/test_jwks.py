@@ -24,6 +24,10 @@ def test_use_alg_and_key_ops_that_fit_are_fine() -> None:
     assert read_jwks(jwks(GOOD.jwk(use="sig", alg="ES256", key_ops=["verify"]))).get("good")
 
 
+def _private() -> dict[str, Any]:
+    return {**jwt.get_algorithm_by_name("EdDSA").to_jwk(ed_pair().private, as_dict=True), "kid": "bad"}
+
+
 def _p384() -> dict[str, Any]:
     return KeyPair(ec.generate_private_key(ec.SECP384R1()), "ES384", "bad").jwk()
 
@@ -38,7 +42,7 @@ BAD: dict[str, Any] = {
     "weak": rsa_pair("bad", bits=1024).jwk(),
     "another curve": _p384(),
     "curve not a string": ec_pair("bad").jwk(crv=["P-256"]),
-    "private": ed_pair("bad").jwk(d="AAAA"),
+    "private": _private(),
     "no coordinates": {"kty": "EC", "crv": "P-256", "kid": "bad"},
     "coordinates of other types": {"kty": "EC", "crv": "P-256", "kid": "bad", "x": 1, "y": None},
     "not on the curve": ec_pair("bad").jwk(x=segment(b"\x01" * 32)),
