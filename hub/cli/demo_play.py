@@ -51,7 +51,7 @@ class Play:
             answering = asyncio.create_task(self._answering.serve())
             try:
                 well = await self._talk()
-                await self._desktop.close("the demo is over")
+                await self._desktop.close("demo_over")
             finally:
                 answering.cancel()
                 await asyncio.gather(answering, return_exceptions=True)

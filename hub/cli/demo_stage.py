@@ -4,15 +4,16 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol, TypeAlias
 
 import click
-from rich.columns import Columns
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 Side: TypeAlias = Literal["desktop", "phone"]
 
 _ROWS = 22
+_BORDERS = 2
 
 
 class Stage(Protocol):
@@ -54,6 +55,8 @@ class TwoColumns:
     """The desktop on the left, the phone on the right; each shows its last lines."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
+        self._rows = max(1, min(_ROWS, console.height - _BORDERS))
         self._texts: dict[Side, str] = {"desktop": "", "phone": ""}
         self._live = Live(self._columns(), console=console, refresh_per_second=20)
 
@@ -66,9 +69,14 @@ class TwoColumns:
         self._texts[side] += text
         self._live.update(self._columns())
 
-    def _columns(self) -> Columns:
-        return Columns([self._panel("desktop", "cyan"), self._panel("phone", "green")], equal=True, expand=True)
+    def _columns(self) -> Table:
+        columns = Table.grid(expand=True)
+        columns.add_column(ratio=1)
+        columns.add_column(ratio=1)
+        columns.add_row(self._panel("desktop", "cyan"), self._panel("phone", "green"))
+        return columns
 
     def _panel(self, side: Side, colour: str) -> Panel:
-        lines = self._texts[side].rstrip("\n").split("\n")[-_ROWS:]
-        return Panel(Text("\n".join(lines)), title=side, border_style=colour, height=_ROWS + 2)
+        width = max(1, self._console.width // 2 - _BORDERS - 2)
+        lines = Text(self._texts[side].rstrip("\n")).wrap(self._console, width)[-self._rows :]
+        return Panel(Text("\n").join(lines), title=side, border_style=colour, height=self._rows + _BORDERS)

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from hub.cli.agents import Outcome, Say
 from hub.cli.answering import Answering
 from hub.cli.connecting import client, url_option
 from hub.cli.ending import run_client
@@ -49,7 +50,7 @@ def _program(command: str, timeout_s: float) -> Program:
 
 async def _serve(hub: HubClient, program: Program) -> int:
     async with hub:
-        await Answering(hub, program, _show).serve()
+        await Answering(hub, _Reported(program), _show).serve()
     return 0
 
 
@@ -59,3 +60,18 @@ def _show(event: Event) -> None:
             click.echo(f"message {printable(message_id or '-')} from {printable(user or '-')}")
         case _ if line := describe(event):
             click.echo(line)
+
+
+class _Reported:
+    """A program whose ends are also told to whoever sits at the desktop."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    async def answer(self, question: str, say: Say) -> Outcome:
+        outcome = await self._program.answer(question, say)
+        if outcome.failure is None:
+            click.echo("answered")
+        else:
+            click.echo(f"failed: {outcome.failure}\n{printable(outcome.stderr)}".rstrip())
+        return outcome

@@ -13,7 +13,7 @@ from hub.client.events import Connected, Disconnected, Event, Welcome
 from hub.client.link import Link, Unconnected, open_link
 from hub.client.mailbox import Mailbox
 from hub.client.message import Message, encode
-from hub.client.reconnection import Plan, Reconnection
+from hub.client.reconnection import Reconnection
 from hub.client.world import World
 
 Role: TypeAlias = Literal["desktop", "mobile"]
@@ -132,7 +132,8 @@ class HubClient:
         """End the connection with 1000, for good; what has arrived can still be read. May be called twice.
 
         Args:
-            reason: If given, said in a `goodbye` first; the owner's phones see it in `desktop:offline`.
+            reason: If given, said in a `goodbye` first; the owner's phones see it in `desktop:offline`. The hub takes
+                a lower-case word of at most 32 letters, digits and underscores.
         """
         self._end(NotConnected("this client was closed"))
         self._mailbox.close()
@@ -176,9 +177,12 @@ class HubClient:
                 if self._fault is not None:
                     return  # closed by this side, which is no reason to come back
                 plan = self._reconnection.plan(parting, lived_s)
+                if plan.new_token:
+                    token = await self._other_token(token, parting)
                 await self._mailbox.put(Disconnected(parting.code, parting.reason or parting.name, plan.delay_s))
                 await self._world.sleep(plan.delay_s)
-                token = await self._next_token(token, plan, parting)
+                if not plan.new_token:
+                    token = await self._token_source()
         except Exception as fault:  # noqa: BLE001 - the reader and the senders get it, whatever it is
             self._end(fault)
             self._mailbox.close(fault)
@@ -210,9 +214,9 @@ class HubClient:
         if self._fault is None:
             self._settled.clear()
 
-    async def _next_token(self, last: str, plan: Plan, parting: Parting) -> str:
+    async def _other_token(self, last: str, parting: Parting) -> str:
         token = await self._token_source()
-        if plan.new_token and token == last:
+        if token == last:
             raise HubClosed(parting.code, parting.name, f"{stop_text(parting.code)}, and there is no other one")
         return token
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -165,6 +166,8 @@ def _refusal(fault: BaseException) -> Parting:
             return Parting(response.status_code, _problem(response), float(wait) if wait.isdecimal() else None)
         case TimeoutError():
             return Parting(LOST, "nobody answered in time")
+        case OSError(errno=int(number)) if number > 0:
+            return Parting(LOST, f"no connection: {os.strerror(number)}")
         case _:
             return Parting(LOST, f"no connection: {fault}")
 
