@@ -51,16 +51,6 @@ class Handshake:
     desktop_store_us: float
     mobile_store_us: float
 
-    @property
-    def own_us(self) -> float:
-        """The mean of both kinds."""
-        return (self.desktop_own_us + self.mobile_own_us) / 2
-
-    @property
-    def store_us(self) -> float:
-        """The mean of both kinds."""
-        return (self.desktop_store_us + self.mobile_store_us) / 2
-
 
 @dataclass(frozen=True)
 class Flat:
