@@ -9,7 +9,7 @@ from typing import TypeAlias
 from actors.messages import DesktopIdentity, ErrorCode, Fault, Identity, MobileIdentity
 from hub.auth.claims import TokenKind
 from hub.auth.refusal import TokenRefused
-from hub.auth.tokens import KeysNeeded, TokenVerifier
+from hub.auth.tokens import KeysNeeded, TokenIdentity, TokenVerifier
 
 MOST_WAITING = 1024
 """Refreshes that may wait for keys at once; more are told to come back."""
@@ -93,22 +93,22 @@ def _kind(current: Identity) -> TokenKind:
     return TokenKind.DESKTOP if isinstance(current, DesktopIdentity) else TokenKind.MOBILE
 
 
-def _carry_over(current: Identity, new: object) -> Identity | Fault:
+def _carry_over(current: Identity, new: TokenIdentity) -> Identity | Fault:
     match current, new:
-        case DesktopIdentity(), DesktopIdentity() if (new.desktop_id, new.user_id) == (
-            current.desktop_id,
-            current.user_id,
-        ):
+        case DesktopIdentity(), DesktopIdentity() if _subject(new) == _subject(current):
             return new
-        case MobileIdentity(), MobileIdentity() if new.user_id == current.user_id and new.device_id in (
-            None,
-            current.device_id,
-        ):
-            return replace(new, device_id=current.device_id)
-        case _:
-            return Fault(
-                ErrorCode.FORBIDDEN, "the new token is for somebody else; it should have the same sub and owner"
-            )
+        case MobileIdentity(device_id=device), MobileIdentity() if _subject(new) == _subject(current):
+            if new.device_id in (None, device):
+                return replace(new, device_id=device)
+    return Fault(ErrorCode.FORBIDDEN, "the new token is for somebody else; it should have the same sub and owner")
+
+
+def _subject(identity: Identity) -> tuple[str, ...]:
+    match identity:
+        case DesktopIdentity(desktop_id=desktop, user_id=owner):
+            return (desktop, owner)
+        case MobileIdentity(user_id=user):
+            return (user,)
 
 
 def _fault(refused: TokenRefused) -> Fault:
