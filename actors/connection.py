@@ -252,7 +252,7 @@ class Connection:
         )
 
     def _wake(self) -> None:
-        self._around.scheduler.call_soon(self._turn)
+        self._around.turns.wake(self._turn)
 
     def _turn(self) -> None:
         """Hand the transport all that lies in the inbox, in one write."""

@@ -27,6 +27,7 @@ from actors.policy import Policy
 from actors.ports import Codec, DesktopRoute, MobileRoute, PresenceMirror, Route, Scheduler
 from actors.registry import Desktop, Registry, Standing
 from actors.tallies import Tallies
+from actors.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Surroundings:
     node_id: NodeId
     clock: Clock
     scheduler: Scheduler
+    turns: Turns
     codec: Codec
     mirror: PresenceMirror
     policy: Policy
@@ -68,6 +70,11 @@ class Supervisor:
     def gone(self, route: Route) -> None:
         """The socket is closed for good."""
         self._open.pop(route, None)
+
+    @property
+    def open_count(self) -> int:
+        """How many connections have an open socket."""
+        return len(self._open)
 
     def open_routes(self, kind: str | None = None) -> list[Route]:
         """All connections with an open socket, or those of one kind, in the order in which they came."""

@@ -5,6 +5,7 @@ guarded by tests/integration/test_embedded_valkey.py. ADR: embedded Valkey.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -167,7 +168,7 @@ class EmbeddedValkey:
         _end_leftover(self._socket)
         if self._log_file.exists() and self._log_file.stat().st_size > LOG_MAX_BYTES:
             self._log_file.replace(self._log_file.with_suffix(".log.1"))
-        with self._log_file.open("ab") as output:
+        with open(self._log_file, "ab", opener=_private) as output:
             self._process = subprocess.Popen(  # noqa: S603 - the binary of our own package
                 self._command(),
                 stdin=subprocess.DEVNULL,
@@ -215,6 +216,10 @@ class EmbeddedValkey:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _make_data_dir(data_dir: Path) -> None:
@@ -278,15 +283,16 @@ def _end_leftover(path: Path) -> None:
         except TimeoutError:
             _kill_leftover(pid, link)
         except ConnectionError:
-            return
+            return  # gone before it could be asked
 
 
 def _kill_leftover(pid: int, link: socket.socket) -> None:
     if pid <= 0:
         raise OSError("a Valkey server of an earlier life hangs, and its process can't be found")
     os.kill(pid, signal.SIGKILL)
-    while link.recv(4096):
-        pass
+    with contextlib.suppress(ConnectionError):  # either way the link ends with the process
+        while link.recv(4096):
+            pass
 
 
 def _peer_pid(link: socket.socket) -> int:

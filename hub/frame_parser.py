@@ -7,10 +7,9 @@ these changes:
 
 - the constructor of `WSProtocol`, and that it takes an upgrade request before the first frame;
 - that it tells a fault of the peer to the logger's `error`, with the close code first in the second argument;
-- that it writes and closes through the transport object that it was given.
+- that it tunes, writes and closes through the transport object that it was given.
 """
 
-import asyncio
 import logging
 from http import HTTPStatus
 from typing import Protocol
@@ -40,13 +39,10 @@ class FaultListener(Protocol):
         ...
 
 
-def new_parser(
-    socket_transport: asyncio.Transport, listener: WSListener, faults: FaultListener, max_frame_bytes: int
-) -> WSProtocol:
-    """Return a protocol for `socket_transport` that has `listener` told of each frame. Frames come unmasked.
+def new_parser(listener: WSListener, faults: FaultListener, max_frame_bytes: int) -> WSProtocol:
+    """Return a protocol that has `listener` told of each frame, unmasked; the caller sets it on a transport.
 
     Args:
-        socket_transport: The connected transport; the caller sets the protocol on it.
         listener: picows' `on_ws_frame` is called on it.
         faults: Told once or more often when the peer breaks the protocol; no frame follows.
         max_frame_bytes: A longer frame is a fault (1009) as soon as its header is read.
@@ -68,7 +64,7 @@ def new_parser(
         extra_headers=None,
         read_buffer_init_size=READ_BUFFER_BYTES,
     )
-    parser.connection_made(_ReadOnly(socket_transport))
+    parser.connection_made(_NO_SOCKET)
     feed(parser, _REQUEST)
     return parser
 
@@ -98,13 +94,28 @@ class _SilentAnswer(WSUpgradeResponse):
         return bytearray()
 
 
-class _ReadOnly:
-    """The transport as the parser sees it: it may look at the socket, but neither write nor close."""
+class _NoSocket:
+    """The transport and its socket as the parser sees them: it may neither write nor close, nor tune or look.
 
-    __slots__ = ("get_extra_info",)
+    Tuning is the listener's (`hub/server.py`), and each look would be a system call for every connection.
+    """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self.get_extra_info = transport.get_extra_info
+    __slots__ = ()
+
+    def get_extra_info(self, name: str) -> "_NoSocket | None":
+        return self if name == "socket" else None
+
+    @staticmethod
+    def fileno() -> int:
+        return -1
+
+    @staticmethod
+    def getsockopt(*_: int) -> int:
+        return 0
+
+    @staticmethod
+    def setsockopt(*_: int) -> None:
+        """Done on the listening socket."""
 
     @staticmethod
     def get_write_buffer_size() -> int:
@@ -119,6 +130,9 @@ class _ReadOnly:
         """Left to `hub/transport.py`."""
 
     abort = close
+
+
+_NO_SOCKET = _NoSocket()
 
 
 class _FaultLog:

@@ -19,6 +19,7 @@ from actors.mobile import MobileConnection
 from actors.policy import Policy
 from actors.supervisor import Supervisor, Surroundings
 from actors.tallies import Tallies
+from actors.turns import Turns
 from hub.auth.build import build_keys, build_verifier
 from hub.auth.refresh import LiveRefresher
 from hub.config import Settings
@@ -72,8 +73,9 @@ class Node:
         self.mirror = PresenceMirror(
             self.presence, node_id=self.node_id, ttl_s=settings.presence_ttl_s, online_records=self._present_records
         )
+        self.turns = Turns(self._loop)
         self._around = Surroundings(
-            self.node_id, self.clock, self._loop, self.codec, self.mirror, policy_of(settings), self.tallies
+            self.node_id, self.clock, self._loop, self.turns, self.codec, self.mirror, policy_of(settings), self.tallies
         )
         self.supervisor = Supervisor(self._around)
         self._turning: asyncio.TimerHandle | None = None
@@ -113,14 +115,14 @@ class Node:
             share=random.random,
             done=done.set,
         )
-        log.info("draining: %d connections are told goodbye", len(self.supervisor.open_routes()))
+        log.info("draining: %d connections are told goodbye", self.supervisor.open_count)
         self._drain.start()
         hurry = self._loop.call_later(max(0.0, self.settings.drain_deadline_s - HURRY_BEFORE_END_S), self.hurry)
         try:
             async with asyncio.timeout(max(0.5, self.settings.drain_deadline_s - HURRY_BEFORE_END_S / 2)):
                 await done.wait()
         except TimeoutError:
-            log.warning("draining: %d connections are cut off", len(self.supervisor.open_routes()))
+            log.warning("draining: %d connections are cut off", self.supervisor.open_count)
         hurry.cancel()
 
     def hurry(self) -> None:
@@ -165,7 +167,7 @@ class Node:
     @property
     def open_sockets(self) -> int:
         """Sockets that were upgraded and are still open."""
-        return len(self.supervisor.open_routes()) + self.refused_sockets
+        return self.supervisor.open_count + self.refused_sockets
 
     def count_refusal(self, kind: str, reason: str) -> None:
         """Count a handshake that was refused."""

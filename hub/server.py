@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from sanic import Sanic
-from sanic.server.async_server import AsyncioServer
 
 from hub.app import create_app
 from hub.config import Settings
@@ -61,7 +60,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _start_serving(app: Sanic[Any, Any], settings: Settings, listener: socket.socket) -> AsyncioServer:
+async def _start_serving(app: Sanic[Any, Any], settings: Settings, listener: socket.socket) -> Any:  # noqa: ANN401 - Sanic's AsyncioServer is untyped
     kwargs: dict[str, Any] = {"start_serving": False}
     context = _tls(settings)
     if context is not None:
@@ -69,7 +68,6 @@ async def _start_serving(app: Sanic[Any, Any], settings: Settings, listener: soc
     server = await app.create_server(
         sock=listener, ssl=context, protocol=HubProtocol, backlog=BACKLOG, asyncio_server_kwargs=kwargs
     )
-    assert server is not None  # noqa: S101 - it returns None in a case that Sanic no longer has
     await server.startup()
     await server.before_start()
     await server.start_serving()
@@ -77,7 +75,7 @@ async def _start_serving(app: Sanic[Any, Any], settings: Settings, listener: soc
     return server
 
 
-async def _stop_serving(server: AsyncioServer) -> None:
+async def _stop_serving(server: Any) -> None:  # noqa: ANN401 - the same
     """Close the listener, give the last answers a moment, and cut what is left."""
     server.server.close()
     await server.before_stop()

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from actors.closing import CloseReason
+from actors.turns import Turns
 from hub.frame_parser import READ_BUFFER_BYTES, feed, new_parser
 from hub.frames import PING_FRAME, close_frame, closing_frame, pong_frame
 
@@ -56,15 +57,17 @@ class WebSocketTransport(WSListener):
         "_max_bytes",
         "_pong_due",
         "_socket",
+        "_turns",
         "_write",
         "writable",
     )
 
-    def __init__(self, transport: asyncio.Transport, client: Client, max_bytes: int) -> None:
+    def __init__(self, transport: asyncio.Transport, client: Client, max_bytes: int, turns: Turns) -> None:
         self._socket = transport
         self._write = transport.write
         self._client = client
         self._max_bytes = max_bytes
+        self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._fragments: list[bytes] | None = None
         self._fragments_are_text = False
@@ -77,7 +80,7 @@ class WebSocketTransport(WSListener):
 
     def read_on(self, received: bytes) -> None:
         """Take over the socket, beginning with what came behind the upgrade request."""
-        parser = new_parser(self._socket, self, self, self._max_bytes)
+        parser = new_parser(self, self, self._max_bytes)
         self._socket.set_protocol(parser)
         if received:
             feed(parser, received)
@@ -111,6 +114,8 @@ class WebSocketTransport(WSListener):
 
     def on_ws_frame(self, _: WSTransport, frame: WSFrame) -> None:
         """One frame came."""
+        turns = self._turns
+        turns.reading = True
         try:
             if (
                 frame.msg_type is _TEXT
@@ -128,6 +133,8 @@ class WebSocketTransport(WSListener):
         except Exception:
             log.exception("a bug in a connection: it is closed with 1011")
             self._fail(CloseReason.HUB_FAULT)
+        if frame.last_in_buffer:
+            turns.run()
 
     def on_ws_disconnected(self, _: WSTransport) -> None:
         """The socket is gone."""
@@ -154,6 +161,7 @@ class WebSocketTransport(WSListener):
     def parser_fault(self, code: int) -> None:
         """The peer broke the protocol: nothing that it sends can be understood any more."""
         self._fail(_FAULTS.get(code, CloseReason.HUB_FAULT))
+        self._turns.run()  # The parser keeps back the frame before the fault, which may have been the last one.
 
     # -- within --------------------------------------------------------------------------------------------------
 
@@ -242,7 +250,7 @@ class WebSocketTransport(WSListener):
     def _shrink(self, frame: WSFrame) -> None:
         """A parser's buffer only grows; after a large message a fresh one takes its place, between two frames."""
         if frame.last_in_buffer and not frame.tail_size and not self._close_sent:
-            self._socket.set_protocol(new_parser(self._socket, self, self, self._max_bytes))
+            self._socket.set_protocol(new_parser(self, self, self._max_bytes))
 
 
 class _Discard(asyncio.Protocol):

@@ -15,6 +15,7 @@ from sanic import Request
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
+from actors.turns import Turns
 from hub.transport import HIGH_WATER, LOW_WATER, Client, WebSocketTransport
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -99,6 +100,7 @@ class HubProtocol(HttpProtocol):
         subprotocol: str | None,
         client: Client,
         max_bytes: int,
+        turns: Turns,
         start: Callable[[WebSocketTransport], object],
     ) -> None:
         """Answer 101 and give the socket to a WebSocket transport.
@@ -108,6 +110,7 @@ class HubProtocol(HttpProtocol):
             subprotocol: What to answer as `Sec-WebSocket-Protocol`, if anything.
             client: Who is told what happens on the socket.
             max_bytes: The longest message that is taken.
+            turns: Has its turns run at the end of each read.
             start: Called with the transport before the first frame is read.
         """
         transport = self.transport
@@ -116,9 +119,11 @@ class HubProtocol(HttpProtocol):
         self._upgraded = True
         self.connections.discard(self)
         transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
-        socket = WebSocketTransport(transport, client, max_bytes)
+        socket = WebSocketTransport(transport, client, max_bytes, turns)
         try:
+            turns.reading = True  # So that the welcome leaves with the 101.
             start(socket)
+            turns.run()
             socket.read_on(bytes(self.recv_buffer))
             transport.resume_reading()  # Sanic pauses when much arrives before the handler is done.
         except Exception:

@@ -5,7 +5,6 @@ checked to be JSON and an object, and forwarded byte for byte. The rules that a 
 repeated names, endless numbers) are in `wire_rules.py`.
 """
 
-from dataclasses import asdict
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
@@ -133,7 +132,7 @@ class JsonCodec:
 
     def notice(self, notice: Notice) -> bytes:
         """Encode one of the hub's own messages."""
-        payload = _fault(notice) if isinstance(notice, Fault) else asdict(notice)
+        payload = _fault(notice) if isinstance(notice, Fault) else notice
         envelope = {"type": _NOTICE_TYPES[type(notice)], "payload": payload, "timestamp": self._clock.wall_ms()}
         return text_frame(self._encode(envelope))
 

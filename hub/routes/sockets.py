@@ -73,7 +73,7 @@ async def _admit(node: Node, request: Request, kind: TokenKind) -> None:
     assert isinstance(identity, DesktopIdentity | MobileIdentity)  # noqa: S101 - by the kind
     connection = node.new_connection(identity)
     max_bytes = node.settings.max_message_bytes
-    protocol_of(request).upgrade(key, ticket.subprotocol, connection, max_bytes, connection.start)
+    protocol_of(request).upgrade(key, ticket.subprotocol, connection, max_bytes, node.turns, connection.start)
 
 
 def _upgrade_key(request: Request) -> str:
@@ -123,4 +123,5 @@ def _tell_after_upgrade(node: Node, request: Request, key: str, ticket: _Ticket,
     client = RefusedClient(node.codec.notice(Fault(ErrorCode(refused.code), refused.text)), _CLOSES[refused.code])
     max_bytes = node.settings.max_message_bytes
     node.refused_sockets += 1
-    protocol_of(request).upgrade(key, ticket.subprotocol, client, max_bytes, partial(client.start, node.refused_gone))
+    start = partial(client.start, node.refused_gone)
+    protocol_of(request).upgrade(key, ticket.subprotocol, client, max_bytes, node.turns, start)
