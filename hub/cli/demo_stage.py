@@ -12,7 +12,7 @@ from rich.text import Text
 
 Side: TypeAlias = Literal["desktop", "phone"]
 
-_ROWS = 22
+_ROWS = 18
 _BORDERS = 2
 
 
@@ -56,7 +56,7 @@ class TwoColumns:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._rows = max(1, min(_ROWS, console.height - _BORDERS))
+        self._rows = max(1, min(_ROWS, console.height - 2 * _BORDERS))
         self._texts: dict[Side, str] = {"desktop": "", "phone": ""}
         self._live = Live(self._columns(), console=console, refresh_per_second=20)
 

@@ -57,13 +57,19 @@ class Peer:
     def cut(self) -> None:
         self.socket.transport.abort()
 
-    async def stay(self) -> None:
-        """Keep the connection until the client ends it, hearing all it says."""
+    async def all(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Yield what the client says, with its type, until the client ends the connection."""
         try:
             while True:
-                await self.hear()
+                message = await self.hear()
+                yield message["type"], message
         except ConnectionClosed:
             return
+
+    async def stay(self) -> None:
+        """Keep the connection until the client ends it, hearing all it says."""
+        async for _ in self.all():
+            pass
 
 
 @dataclass

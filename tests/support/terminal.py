@@ -21,7 +21,7 @@ class Run:
 
 
 @asynccontextmanager
-async def started(*arguments: str, **environment: str) -> AsyncIterator[Process]:
+async def started(*arguments: str, stdout: int = PIPE, **environment: str) -> AsyncIterator[Process]:
     """Start `hub ARGUMENTS`; it is killed if it outlives the `async with`. Without `HUB_*` but for those given."""
     clean = {name: text for name, text in os.environ.items() if not name.startswith("HUB_")}
     process = await asyncio.create_subprocess_exec(
@@ -30,7 +30,7 @@ async def started(*arguments: str, **environment: str) -> AsyncIterator[Process]
         "from hub.cli import main; main()",
         *arguments,
         stdin=PIPE,
-        stdout=PIPE,
+        stdout=stdout,
         stderr=PIPE,
         env=clean | environment,
     )
@@ -44,6 +44,6 @@ async def started(*arguments: str, **environment: str) -> AsyncIterator[Process]
 
 async def run(*arguments: str, typed: str = "", **environment: str) -> Run:
     """Run `hub ARGUMENTS` to its end, with `typed` on its standard input."""
-    async with started(*arguments, **environment) as process, asyncio.timeout(_DEADLINE_S):
+    async with started(*arguments, stdout=PIPE, **environment) as process, asyncio.timeout(_DEADLINE_S):
         out, err = await process.communicate(typed.encode())
         return Run(await process.wait(), out.decode(), err.decode())
