@@ -29,7 +29,7 @@ def describe(event: Event) -> str | None:
 
 def label(presence: dict[str, object]) -> str:
     """Return a desktop's name and id, as its presence tells them."""
-    desktop_id = printable(str(presence.get("desktop_id")))
+    desktop_id = _field(presence, "desktop_id")
     name = presence.get("name")
     return f"{printable(name)} [{desktop_id}]" if isinstance(name, str) else desktop_id
 
