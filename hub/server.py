@@ -65,7 +65,7 @@ async def _start_serving(app: Sanic[Any, Any], settings: Settings, listener: soc
     context = _tls(settings)
     if context is not None:
         kwargs["ssl_handshake_timeout"] = settings.handshake_deadline_s
-    server = await app.create_server(
+    server: Any = await app.create_server(
         sock=listener, ssl=context, protocol=HubProtocol, backlog=BACKLOG, asyncio_server_kwargs=kwargs
     )
     await server.startup()
