@@ -6,13 +6,14 @@ task waits for it, so an idle connection costs memory only (ADR 0006).
 """
 
 import logging
+from functools import partial
 from typing import Any, ClassVar
 
 from actors.clock import Clock
 from actors.closing import CloseReason
 from actors.heartbeat import Dead, Probe, Watchdog
 from actors.ids import ConnectionId
-from actors.inbox import Inbox, Offer
+from actors.inbox import Inbox
 from actors.limits import SlidingCount, TokenBucket
 from actors.messages import Envelope, ErrorCode, Fault, Goodbye, HeartbeatAck, Identity, Welcome
 from actors.ports import Authenticator, Timer, Transport
@@ -59,6 +60,7 @@ class Connection:
         "_watchdog",
         "connection_id",
         "identity",
+        "offer",
     )
 
     identity: Any
@@ -77,7 +79,9 @@ class Connection:
         self._around = around
         self._supervisor = supervisor
         self._auth = auth
-        self._inbox = Inbox(policy.inbox_frames, policy.inbox_bytes, self._wake)
+        wake = partial(around.turns.wake, self._turn)
+        self._inbox = Inbox(policy.inbox_frames, policy.inbox_bytes, wake, self._overflow)
+        self.offer = self._inbox.offer
         self._watchdog = Watchdog(policy.heartbeat_timeout_s, policy.ping_interval_s if self.probed else None, now)
         self._bucket = None if policy.rate is None else TokenBucket(policy.rate, policy.burst, now)
         self._overrun: TokenBucket | None = None
@@ -160,13 +164,6 @@ class Connection:
         return len(self._inbox), self._inbox.pending_bytes
 
     # -- what other actors tell ------------------------------------------------------------------------------------
-
-    def offer(self, frame: bytes, now: float) -> Offer:
-        """Put a frame into the inbox; one that is full ends the connection with 4102."""
-        answer = self._inbox.offer(frame, now)
-        if answer is Offer.FULL:
-            self.close(CloseReason.SLOW_CONSUMER)
-        return answer
 
     def say_goodbye(self, retry_after_ms: int) -> None:
         """Tell the client that the hub restarts, and when to come back."""
@@ -251,8 +248,9 @@ class Connection:
             token_expires_at=int(self.identity.expires_at * 1000),
         )
 
-    def _wake(self) -> None:
-        self._around.turns.wake(self._turn)
+    def _overflow(self) -> None:
+        """The client takes less than it is sent."""
+        self.close(CloseReason.SLOW_CONSUMER)
 
     def _turn(self) -> None:
         """Hand the transport all that lies in the inbox, in one write."""
@@ -260,9 +258,8 @@ class Connection:
             return
         inbox, around = self._inbox, self._around
         try:
-            waited = around.clock.monotonic() - inbox.waiting_since
             frames = inbox.take_all()
-            around.tallies.handover.observe(waited, len(frames))
+            around.tallies.handover.observe(around.clock.monotonic() - inbox.waiting_since, len(frames))
             self._transport.write(frames)
         except Exception:
             log.exception(BUG, self.connection_id)

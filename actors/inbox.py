@@ -12,55 +12,65 @@ class Offer(Enum):
     CLOSED = auto()
 
 
+_ACCEPTED = Offer.ACCEPTED
+_NOTHING_FITS = -1
+
+
 class Inbox:
     """Frames in the order they were offered.
 
-    `wake` is called once for each batch: by the offer that finds the inbox empty.
+    Args:
+        max_frames: How many may wait.
+        max_bytes: How many bytes may wait.
+        wake: Called once for each batch: by the offer that finds the inbox empty.
+        overflow: Called by an offer that doesn't fit, before it returns.
     """
 
-    __slots__ = ("_bytes", "_closed", "_frames", "_max_bytes", "_max_frames", "_wake", "waiting_since")
+    __slots__ = ("_frames", "_max_bytes", "_max_frames", "_overflow", "_wake", "pending_bytes", "waiting_since")
 
-    def __init__(self, max_frames: int, max_bytes: int, wake: Callable[[], object]) -> None:
+    def __init__(
+        self, max_frames: int, max_bytes: int, wake: Callable[[], object], overflow: Callable[[], object]
+    ) -> None:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._wake = wake
+        self._overflow = overflow
         self._frames: list[bytes] = []
-        self._bytes = 0
-        self._closed = False
+        self.pending_bytes = 0
+        """Bytes that wait to be taken."""
         self.waiting_since = 0.0
         """When the oldest frame arrived at the hub: monotonic seconds."""
 
     def __len__(self) -> int:
         return len(self._frames)
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes that wait to be taken."""
-        return self._bytes
-
     def offer(self, frame: bytes, now: float) -> Offer:
         """Put a frame at the end. `now`: when it, or what caused it, arrived at the hub (monotonic seconds)."""
-        if self._closed:
-            return Offer.CLOSED
         frames = self._frames
-        size = self._bytes + len(frame)
+        size = self.pending_bytes + len(frame)
         if size > self._max_bytes or len(frames) >= self._max_frames:
-            return Offer.FULL
+            return self._refuse()
         if not frames:
             self.waiting_since = now
             self._wake()
-        self._bytes = size
+        self.pending_bytes = size
         frames.append(frame)
-        return Offer.ACCEPTED
+        return _ACCEPTED
 
     def take_all(self) -> list[bytes]:
         """Take everything, in order."""
         frames = self._frames
         self._frames = []
-        self._bytes = 0
+        self.pending_bytes = 0
         return frames
 
     def close(self) -> list[bytes]:
         """Accept nothing any more, and return what was still waiting."""
-        self._closed = True
+        self._max_bytes = _NOTHING_FITS
         return self.take_all()
+
+    def _refuse(self) -> Offer:
+        if self._max_bytes == _NOTHING_FITS:
+            return Offer.CLOSED
+        self._overflow()
+        return Offer.FULL

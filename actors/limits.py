@@ -4,26 +4,28 @@ from collections import deque
 
 
 class TokenBucket:
-    """Lets `burst` messages through at once and `rate` a second in the long run."""
+    """Lets `burst` messages through at once and `rate` a second in the long run.
 
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+    Kept as one number, the time at which the bucket would be full again (the "generic cell rate algorithm", ITU-T
+    I.371): it is asked for every message.
+    """
+
+    __slots__ = ("_depth", "_full_at", "_interval")
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._tokens = burst
-        self._at = now
+        self._interval = 1.0 / rate
+        self._depth = (burst - 1.0) / rate
+        self._full_at = now
 
     def take(self, now: float) -> float:
         """Take one token: 0.0 when there was one, else the seconds until there will be one."""
-        tokens = self._tokens + (now - self._at) * self._rate
-        self._at = now
-        tokens = min(tokens, self._burst)
-        if tokens >= 1.0:
-            self._tokens = tokens - 1.0
-            return 0.0
-        self._tokens = tokens
-        return (1.0 - tokens) / self._rate
+        full_at = self._full_at
+        if full_at < now:
+            full_at = now
+        elif full_at - now > self._depth:
+            return full_at - now - self._depth
+        self._full_at = full_at + self._interval
+        return 0.0
 
 
 class SlidingCount:

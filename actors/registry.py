@@ -106,25 +106,18 @@ class Registry(Generic[D, M]):
         self._max_desktops = max_desktops
         self._max_mobiles = max_mobiles
         self._max_known = max_known
-        self._users: dict[UserId, User[D, M]] = {}
+        self.users: dict[UserId, User[D, M]] = {}
+        """All users who have anybody connected; to be read only."""
         self._desktops: dict[DesktopId, Desktop[D]] = {}
-
-    def user(self, user_id: UserId) -> User[D, M] | None:
-        """The user's entry, or None while nobody of the user is connected."""
-        return self._users.get(user_id)
 
     def find(self, user_id: UserId, desktop_id: DesktopId) -> Desktop[D] | None:
         """The desktop if it is this user's; another user's is as good as unknown."""
-        user = self._users.get(user_id)
+        user = self.users.get(user_id)
         return None if user is None else user.desktops.get(desktop_id)
 
     def present(self) -> Iterator[Desktop[D]]:
         """All desktops that are to be seen as online."""
         return (d for d in self._desktops.values() if d.standing is not Standing.AWAY)
-
-    def users(self) -> Iterator[tuple[UserId, User[D, M]]]:
-        """All users who have anybody connected."""
-        return iter(self._users.items())
 
     # -- desktops ------------------------------------------------------------------------------------------------
 
@@ -167,7 +160,7 @@ class Registry(Generic[D, M]):
 
     def remember(self, user_id: UserId, known: Iterable[KnownDesktop]) -> list[Desktop[D]]:
         """Take in desktops of the past, and return those that weren't known. No-op for a user who is gone."""
-        user = self._users.get(user_id)
+        user = self.users.get(user_id)
         if user is None:
             return []
         user.known_loaded = True
@@ -185,7 +178,7 @@ class Registry(Generic[D, M]):
 
     def admit_mobile(self, who: MobileIdentity, connection: M) -> MobileJoined[M] | None:
         """Add a phone. None: the user has as many connected as allowed."""
-        user = self._users.setdefault(who.user_id, User())
+        user = self.users.setdefault(who.user_id, User())
         older = None if who.device_id is None else user.devices.get(who.device_id)
         if older is None and len(user.mobiles) >= self._max_mobiles:
             return None
@@ -198,7 +191,7 @@ class Registry(Generic[D, M]):
 
     def part_mobile(self, user_id: UserId, connection: M) -> bool:
         """Remove a phone's connection. False: it was not there any more."""
-        user = self._users.get(user_id)
+        user = self.users.get(user_id)
         if user is None or connection not in user.mobiles:
             return False
         device_id = user.mobiles.pop(connection)
@@ -210,35 +203,35 @@ class Registry(Generic[D, M]):
     # -- within --------------------------------------------------------------------------------------------------
 
     def _connected_desktops(self, user_id: UserId) -> int:
-        user = self._users.get(user_id)
+        user = self.users.get(user_id)
         return 0 if user is None else sum(d.connection is not None for d in user.desktops.values())
 
     def _enter(self, desktop_id: DesktopId, owner: UserId) -> Desktop[D]:
         desktop: Desktop[D] = Desktop(desktop_id, owner)
         self._desktops[desktop_id] = desktop
-        self._users.setdefault(owner, User()).desktops[desktop_id] = desktop
+        self.users.setdefault(owner, User()).desktops[desktop_id] = desktop
         return desktop
 
     def _disown(self, desktop: Desktop[D]) -> Desktop[D]:
         """Take the desktop away from the user who owned it."""
         del self._desktops[desktop.desktop_id]
-        del self._users[desktop.owner].desktops[desktop.desktop_id]
+        del self.users[desktop.owner].desktops[desktop.desktop_id]
         desktop.connection = None
         self._drop_if_idle(desktop.owner)
         return desktop
 
     def _trim(self, user_id: UserId) -> None:
         """Forget the desktop that has been away for longest, when there are too many."""
-        desktops = self._users[user_id].desktops
+        desktops = self.users[user_id].desktops
         if len(desktops) > self._max_known:
             oldest = min((d for d in desktops.values() if d.standing is Standing.AWAY), key=lambda d: d.last_seen)
             del desktops[oldest.desktop_id], self._desktops[oldest.desktop_id]
 
     def _drop_if_idle(self, user_id: UserId) -> None:
         """Forget a user of whom nobody is connected; the store remembers the desktops."""
-        user = self._users[user_id]
+        user = self.users[user_id]
         if user.mobiles or any(d.standing is not Standing.AWAY for d in user.desktops.values()):
             return
-        del self._users[user_id]
+        del self.users[user_id]
         for desktop_id in user.desktops:
             del self._desktops[desktop_id]

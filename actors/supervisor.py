@@ -53,6 +53,7 @@ class Supervisor:
         self._registry: Registry[DesktopRoute, MobileRoute] = Registry(
             max_desktops=policy.max_desktops, max_mobiles=policy.max_mobiles, max_known=policy.max_known
         )
+        self._users = self._registry.users
         self._records: dict[DesktopId, PresenceRecord] = {}
         self._open: dict[Route, None] = {}
         self._missing = False
@@ -92,7 +93,7 @@ class Supervisor:
 
     def relay_to_mobiles(self, user_id: UserId, frame: bytes, now: float) -> int:
         """Offer a desktop's frame to all phones of its owner, and return how many there are."""
-        user = self._registry.user(user_id)
+        user = self._users.get(user_id)
         if user is None:
             return 0
         mobiles = user.mobiles
@@ -109,7 +110,7 @@ class Supervisor:
         """Offer a phone's message to the desktop it names, if that is its own user's."""
         desktop = self._registry.find(sender.user_id, target)
         if desktop is None:
-            user = self._registry.user(sender.user_id)
+            user = self._users.get(sender.user_id)
             return Delivery.NOT_FOUND if user is not None and user.known_loaded else Delivery.UNKNOWN_YET
         if desktop.connection is None:
             return Delivery.OFFLINE
@@ -186,7 +187,7 @@ class Supervisor:
         if joined.superseded is not None:
             joined.superseded.close(CloseReason.SUPERSEDED)
         user_id = route.identity.user_id
-        user = self._registry.user(user_id)
+        user = self._users.get(user_id)
         if user is not None:
             now, now_ms = self._around.clock.monotonic(), self._around.clock.wall_ms()
             for desktop in list(user.desktops.values()):
@@ -208,7 +209,7 @@ class Supervisor:
         if not self._missing:
             return
         self._missing = False
-        for user_id in [user_id for user_id, user in self._registry.users() if user.mobiles and not user.known_loaded]:
+        for user_id in [user_id for user_id, user in self._users.items() if user.mobiles and not user.known_loaded]:
             self.load_known(user_id)
 
     def _remember(self, user_id: UserId, known: list[KnownDesktop] | None) -> None:

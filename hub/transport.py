@@ -123,11 +123,12 @@ class WebSocketTransport(WSListener):
                 and self._fragments is None
                 and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
             ):
-                self._client.receive(frame.get_payload_as_utf8_text())
+                text = frame.get_payload_as_utf8_text()
+                self._client.receive(text)
+                if len(text) > _LARGE:
+                    self._shrink(frame)
             else:
                 self._other_frame(frame)
-            if frame.payload_size > _LARGE:
-                self._shrink(frame)
         except UnicodeDecodeError:
             self._fail(CloseReason.NOT_UTF8)
         except Exception:
