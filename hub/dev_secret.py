@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,9 @@ FILE_NAME = "dev-secret"
 
 _RANDOM_BYTES = 32
 _MIN_CHARS = 32
+
+KEYS = ("HUB_JWT_SECRET", "HUB_JWT_SECRETS", "HUB_JWT_JWKS")
+"""The variables that say what tokens are checked with; the development secret counts only without them."""
 
 
 class UnsafeDevSecret(Exception):  # noqa: N818 - it names what was found
@@ -51,6 +55,21 @@ def ensure_dev_secret(data_dir: Path) -> str:
     if secret is None:
         raise FileNotFoundError(data_dir / FILE_NAME)
     return secret
+
+
+def with_dev_secret(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ`, with the secret of `HUB_DATA_DIR` as `HUB_JWT_SECRET` if no key is set in it and there is one.
+
+    Raises:
+        UnsafeDevSecret: As `read_dev_secret`.
+        OSError: It can't be read.
+    """
+    variables = dict(environ)
+    if not any(variables.get(name) for name in KEYS):
+        secret = read_dev_secret(Path(variables.get("HUB_DATA_DIR") or "data"))
+        if secret is not None:
+            variables["HUB_JWT_SECRET"] = secret
+    return variables
 
 
 def _check(path: Path, status: os.stat_result) -> None:

@@ -10,6 +10,7 @@ from hub.cli.demo_play import SCENE_TIMEOUT_S, Play
 from hub.cli.demo_stage import stage
 from hub.cli.demo_tokens import DESKTOP_ID, DemoTokens, demo_tokens
 from hub.cli.ending import run_client
+from hub.client import NotConnected
 
 _PACE_S = 0.09
 _PAUSE_S = 0.5
@@ -39,5 +40,7 @@ async def _perform(url: str, tokens: DemoTokens, speed: float) -> int:
     try:
         with scene.open():
             return 0 if await play.perform() else 1
+    except NotConnected as fault:
+        raise click.ClickException(f"{fault} at {url}: is it running? `hub serve --dev` starts one") from fault
     except TimeoutError as fault:
         raise click.ClickException(f"the hub at {url} took longer than {SCENE_TIMEOUT_S:g} s for a scene") from fault

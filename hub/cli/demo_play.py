@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 SCENE_TIMEOUT_S = 10.0
 
+_CONNECT_TIMEOUT_S = 5.0
+
 
 class Play:
     """One performance. The pauses between the scenes are for people; no scene relies on them."""
@@ -46,7 +48,7 @@ class Play:
             return await self._session.while_reading(self._watch())
 
     async def _watch(self) -> bool:
-        await self._phone.ready(SCENE_TIMEOUT_S)
+        await self._phone.ready(_CONNECT_TIMEOUT_S)
         async with self._desktop:
             answering = asyncio.create_task(self._answering.serve())
             try:
@@ -60,7 +62,7 @@ class Play:
         return well
 
     async def _talk(self) -> bool:
-        await self._desktop.ready(SCENE_TIMEOUT_S)
+        await self._desktop.ready(_CONNECT_TIMEOUT_S)
         await self._scene(self._session.roster.until(self._is_online))
         return all([await self._ask(question) for question in QUESTIONS])
 

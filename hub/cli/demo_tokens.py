@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
@@ -13,13 +12,12 @@ from actors.ids import DesktopId, UserId
 from actors.messages import DesktopIdentity, MobileIdentity
 from hub.auth.minting import NoSecret, mint
 from hub.config import Settings, SettingsError, load_settings
-from hub.dev_secret import UnsafeDevSecret, read_dev_secret
+from hub.dev_secret import KEYS, UnsafeDevSecret, with_dev_secret
 
 DESKTOP_ID = "demo-laptop"
 
 _USER_ID = "demo"
 _LIFETIME_S = 600
-_KEYS = ("HUB_JWT_SECRET", "HUB_JWT_SECRETS", "HUB_JWT_JWKS")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,14 +44,10 @@ def demo_tokens(environ: Mapping[str, str] = os.environ) -> DemoTokens:
 
 
 def _settings(environ: Mapping[str, str]) -> Settings:
-    variables = {name: text for name, text in environ.items() if name != "HUB_TOKEN"}
-    if not any(variables.get(name) for name in _KEYS):
-        data_dir = Path(variables.get("HUB_DATA_DIR") or "data")
-        secret = read_dev_secret(data_dir)
-        if secret is None:
-            raise click.ClickException(
-                f"no secret to mint tokens with: set HUB_JWT_SECRET as for the hub, or start `hub serve --dev` "
-                f"in this folder (it keeps its secret in {data_dir})"
-            )
-        variables["HUB_JWT_SECRET"] = secret
+    variables = with_dev_secret({name: text for name, text in environ.items() if name != "HUB_TOKEN"})
+    if not any(variables.get(name) for name in KEYS):
+        raise click.ClickException(
+            "no secret to mint tokens with: set HUB_JWT_SECRET as for the hub, or start `hub serve --dev` in this folder "
+            "(it keeps its secret in HUB_DATA_DIR)"
+        )
     return load_settings(variables)

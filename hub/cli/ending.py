@@ -29,7 +29,8 @@ async def _until_signalled(client: Coroutine[Any, Any, int]) -> int:
     task = asyncio.ensure_future(client)
     loop = asyncio.get_running_loop()
     for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(which, task.cancel)
+        if signal.getsignal(which) is not signal.SIG_IGN:  # nohup means it
+            loop.add_signal_handler(which, task.cancel)
     try:
         return await task
     except asyncio.CancelledError:

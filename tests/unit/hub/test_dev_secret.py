@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.dev_secret import FILE_NAME, UnsafeDevSecret, ensure_dev_secret, read_dev_secret
+from hub.dev_secret import FILE_NAME, UnsafeDevSecret, ensure_dev_secret, read_dev_secret, with_dev_secret
 
 
 def test_there_is_none_at_first(tmp_path: Path) -> None:
@@ -92,3 +92,24 @@ def test_no_error_text_holds_the_secret(tmp_path: Path) -> None:
     with pytest.raises(UnsafeDevSecret) as caught:
         read_dev_secret(tmp_path)
     assert secret not in str(caught.value)
+
+
+def test_an_environment_without_a_key_gets_the_secret(tmp_path: Path) -> None:
+    environ = {"HUB_DATA_DIR": str(tmp_path), "HUB_JWT_SECRET": "", "PATH": "/bin"}
+    assert with_dev_secret(environ) == environ
+    secret = ensure_dev_secret(tmp_path)
+    assert with_dev_secret(environ) == environ | {"HUB_JWT_SECRET": secret}
+    assert environ["HUB_JWT_SECRET"] == ""
+
+
+@pytest.mark.parametrize("key", ["HUB_JWT_SECRET", "HUB_JWT_SECRETS", "HUB_JWT_JWKS"])
+def test_a_key_of_its_own_comes_first(tmp_path: Path, key: str) -> None:
+    ensure_dev_secret(tmp_path)
+    environ = {"HUB_DATA_DIR": str(tmp_path), key: "x"}
+    assert with_dev_secret(environ) == environ
+
+
+def test_the_folder_is_data_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = ensure_dev_secret(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    assert with_dev_secret({}) == {"HUB_JWT_SECRET": secret}

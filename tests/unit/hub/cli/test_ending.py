@@ -47,3 +47,16 @@ def test_a_bug_stays_a_bug() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run_client(client())
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    async def client() -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.01)
+        return 0
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run_client(client()) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
