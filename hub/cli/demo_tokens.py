@@ -47,7 +47,7 @@ def _settings(environ: Mapping[str, str]) -> Settings:
     variables = with_dev_secret({name: text for name, text in environ.items() if name != "HUB_TOKEN"})
     if not any(variables.get(name) for name in KEYS):
         raise click.ClickException(
-            "no secret to mint tokens with: set HUB_JWT_SECRET as for the hub, or start `hub serve --dev` in this folder "
-            "(it keeps its secret in HUB_DATA_DIR)"
+            "no secret to mint tokens with: set HUB_JWT_SECRET as for the hub, or start `hub serve --dev` in this "
+            "folder (it keeps its secret in HUB_DATA_DIR)"
         )
     return load_settings(variables)

@@ -1,7 +1,6 @@
 import asyncio
 import os
 import pty
-import socket
 from pathlib import Path
 
 import jwt
@@ -15,13 +14,6 @@ from tests.support.terminal import run, started
 
 SECRET = "0123456789abcdef0123456789abcdef-of-a-test"
 FAST = ("--speed", "20")
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 async def read_all(terminal: int) -> str:
@@ -121,10 +113,9 @@ async def test_bad_settings_are_said() -> None:
     assert "short\n" not in result.err
 
 
-async def test_without_a_hub_it_says_how_to_start_one(unused_port: int) -> None:
-    url = f"ws://127.0.0.1:{unused_port}"
+async def test_without_a_hub_it_says_how_to_start_one(unused_tcp_port: int) -> None:
+    url = f"ws://127.0.0.1:{unused_tcp_port}"
     result = await run("demo", "--url", url, HUB_JWT_SECRET=SECRET)
     assert result.code == 1
-    assert (
-        result.err == f"Error: no connection to the hub in 5 s at {url}: is it running? `hub serve --dev` starts one\n"
-    )
+    assert result.err.startswith(f"Error: no connection to the hub in 5 s at {url}: is it running?")
+    assert "hub serve --dev" in result.err
