@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -166,7 +167,7 @@ def _refusal(fault: BaseException) -> Parting:
             return Parting(response.status_code, _problem(response), float(wait) if wait.isdecimal() else None)
         case TimeoutError():
             return Parting(LOST, "nobody answered in time")
-        case OSError(errno=int(number)) if number > 0:
+        case OSError(errno=int(number)) if number > 0 and not isinstance(fault, ssl.SSLError):
             return Parting(LOST, f"no connection: {os.strerror(number)}")
         case _:
             return Parting(LOST, f"no connection: {fault}")

@@ -1,10 +1,13 @@
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import trustme
+from websockets.asyncio.server import serve
 
 from hub.client import (
     Connected,
@@ -289,6 +292,18 @@ async def test_nobody_there_yet() -> None:
             await until_connected(client)
             await client.close()
     assert fake.waits[0] == 0.25
+
+
+async def test_a_hub_with_a_certificate_that_nobody_vouches_for() -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0, ssl=context) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with HubClient(f"wss://localhost:{port}", "mobile", SECRET, world=FakeWorld().world()) as client:
+            first = await anext(client.events())
+    assert isinstance(first, Disconnected)
+    assert "certificate verify failed" in first.reason
 
 
 async def test_no_welcome_is_no_connection() -> None:
