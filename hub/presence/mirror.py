@@ -247,6 +247,8 @@ class PresenceMirror:
             changes = [change for _, change in batch.changes.values()]
             await self._store.apply(changes, [entry for _, entry in batch.entries])
             self._pending.settle()
+            for key in batch.changes:
+                self._round.leave(key)  # written just now
             self.written_changes += len(changes)
             self.written_entries += len(batch.entries)
             await asyncio.sleep(0)

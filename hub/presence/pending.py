@@ -1,6 +1,6 @@
 """What waits to be written: the latest state of each desktop, and every stream entry."""
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
@@ -24,7 +24,7 @@ def key_of(record: PresenceRecord) -> Key:
 class Batch:
     """What is being written. Each part is with the time since when it has waited."""
 
-    changes: dict[Key, tuple[float, PresenceChange]]
+    changes: OrderedDict[Key, tuple[float, PresenceChange]]
     entries: list[tuple[float, StreamEntry]]
 
     def __bool__(self) -> bool:
@@ -41,9 +41,9 @@ class PendingChanges:
     __slots__ = ("_changes", "_entries", "_taken", "dropped_changes", "dropped_entries")
 
     def __init__(self) -> None:
-        self._changes: dict[Key, tuple[float, PresenceChange]] = {}
+        self._changes: OrderedDict[Key, tuple[float, PresenceChange]] = OrderedDict()
         self._entries: deque[tuple[float, StreamEntry]] = deque()
-        self._taken = Batch({}, [])
+        self._taken = Batch(OrderedDict(), [])
         self.dropped_changes = 0
         self.dropped_entries = 0
 
@@ -69,15 +69,14 @@ class PendingChanges:
 
     def take(self, most: int) -> Batch:
         """Take at most `most` changes and as many entries, the oldest first; `settle` or `restore` comes next."""
-        keys = list(islice(self._changes, most))
-        changes = {key: self._changes.pop(key) for key in keys}
+        changes = OrderedDict(self._changes.popitem(last=False) for _ in range(min(most, len(self._changes))))
         entries = [self._entries.popleft() for _ in range(min(most, len(self._entries)))]
         self._taken = Batch(changes, entries)
         return self._taken
 
     def settle(self) -> None:
         """What was taken is written."""
-        self._taken = Batch({}, [])
+        self._taken = Batch(OrderedDict(), [])
 
     def restore(self) -> None:
         """What was taken could not be written: it waits again, in its old place; newer states of a desktop win."""
@@ -102,7 +101,7 @@ class PendingChanges:
 
     def _bound(self) -> None:
         while len(self._changes) > MOST_CHANGES:
-            del self._changes[next(iter(self._changes))]
+            self._changes.popitem(last=False)
             self.dropped_changes += 1
         while len(self._entries) > MOST_ENTRIES:
             self._entries.popleft()

@@ -1,7 +1,6 @@
 """Going through all desktops that are online, slice by slice."""
 
 from collections.abc import Iterable
-from itertools import islice
 
 from actors.messages import PresenceRecord
 from hub.presence.pending import Key, key_of
@@ -32,6 +31,5 @@ class Round:
         return max(0, len(self._left) - int(self._total * (1 - share)))
 
     def take(self, most: int) -> list[PresenceRecord]:
-        """Take the next ones."""
-        keys = list(islice(self._left, most))
-        return [self._left.pop(key) for key in keys]
+        """Take at most `most` of them, in the same order in every round that holds the same ones."""
+        return [self._left.popitem()[1] for _ in range(min(most, len(self._left)))]

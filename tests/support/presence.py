@@ -40,8 +40,10 @@ def make_record(
     )
 
 
-def make_store(client: Redis, *, ttl_s: float = 120, known_limit: int = 200) -> RedisPresenceStore:
-    return RedisPresenceStore(client, ttl_s=ttl_s, stream_length=100_000, known_limit=known_limit)
+def make_store(
+    client: Redis, *, ttl_s: float = 120, known_limit: int = 200, timeout_s: float = 0.45
+) -> RedisPresenceStore:
+    return RedisPresenceStore(client, ttl_s=ttl_s, stream_length=100_000, known_limit=known_limit, timeout_s=timeout_s)
 
 
 async def eventually(holds: Callable[[], bool], within_s: float = 2.0) -> float:

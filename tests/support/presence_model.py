@@ -63,8 +63,10 @@ class ModelStore:
             taken = False
         else:
             self.records[key] = record
-            self._seen.setdefault(record.user_id, {})[record.desktop_id] = record.last_seen
-            if taken:
+            seen = self._seen.setdefault(record.user_id, {})
+            added = record.desktop_id not in seen
+            seen[record.desktop_id] = record.last_seen
+            if taken or added:
                 self._known[key] = (record.name, record.platform, "")
             self._trim(record.user_id)
         if (announce or taken) and self.owners.get(record.desktop_id, (-1, ""))[0] <= record.epoch:

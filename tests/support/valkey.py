@@ -56,7 +56,7 @@ class ValkeyServer:
 
     def say(self, *words: str | int) -> Any:
         """Send one command over a connection of its own."""
-        with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=5, retry=None) as client:
+        with redis.Redis(unix_socket_path=str(self._socket), socket_timeout=60) as client:
             return client.execute_command(*words)
 
     def signal(self, number: signal.Signals) -> None:

@@ -39,8 +39,8 @@ async def client(valkey: ValkeyServer) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 def frail_server() -> Iterator[ValkeyServer]:
-    """A server of the test's own, started, with an append-only file that every write reaches."""
-    server = ValkeyServer("--appendonly", "yes", "--appendfsync", "always")
+    """A server of the test's own, started, with an append-only file, for it to harm."""
+    server = ValkeyServer("--appendonly", "yes", "--enable-debug-command", "yes")
     server.start()
     yield server
     server.close()
