@@ -25,6 +25,13 @@ async def test_nothing_is_tried_again() -> None:
     await client.aclose()
 
 
+async def test_redis_pys_own_deadline_is_off() -> None:
+    """It swallows cancellations now and then (see `connect`), so that a call takes twice its time."""
+    client = connect("redis://h", 500)
+    assert client.connection_pool.connection_kwargs["socket_timeout"] is None
+    await client.aclose()
+
+
 @pytest.mark.parametrize("url", ["http://:secret@h", "redis+cluster://:secret@h", "h:6379", ""])
 def test_other_schemes_are_refused_without_the_password(url: str) -> None:
     with pytest.raises(ValueError, match="rediss://") as caught:
