@@ -222,6 +222,9 @@ class Supervisor:
     # -- notices -------------------------------------------------------------------------------------------------
 
     def _notify(self, user_id: UserId, notice: Notice) -> None:
+        user = self._users.get(user_id)
+        if user is None or not user.mobiles:
+            return
         self.relay_to_mobiles(user_id, self._around.codec.notice(notice), self._around.clock.monotonic())
 
 

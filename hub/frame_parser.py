@@ -65,7 +65,8 @@ def new_parser(listener: WSListener, faults: FaultListener, max_frame_bytes: int
         read_buffer_init_size=READ_BUFFER_BYTES,
     )
     parser.connection_made(_NO_SOCKET)
-    feed(parser, _REQUEST)
+    parser.get_buffer(-1)[: len(_REQUEST)] = _REQUEST
+    parser.buffer_updated(len(_REQUEST))
     return parser
 
 

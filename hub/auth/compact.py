@@ -5,8 +5,11 @@ one leaves both to C and hands out the parts, so that the signature is checked w
 """
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import Error as BadBase64
+from binascii import a2b_base64
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -16,6 +19,7 @@ from hub.auth.refusal import TokenRefused
 TOKEN_CHARS = 8 * 1024
 """The longest token that is looked at."""
 
+_TO_BASE64 = bytes.maketrans(b"-_", b"+/")
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 
 
@@ -52,34 +56,42 @@ def take_apart(token: str) -> CompactToken:
     if match is None:
         raise TokenRefused("token_invalid", f"not a signed JSON Web Token of at most {TOKEN_CHARS} characters")
     head, claims, signature = match.groups()
-    header = _read_header(_decode(head))
+    algorithm, kid = _read_header(head)
+    return CompactToken(
+        signed=token[: match.end(2)].encode(),
+        algorithm=algorithm,
+        kid=kid,
+        claims=_decode(claims),
+        signature=_decode_signature(signature),
+    )
+
+
+@lru_cache(maxsize=64)
+def _read_header(segment: str) -> tuple[str, str | None]:
+    """Return algorithm and key name; an issuer's tokens have the same header, one as the other."""
+    try:
+        header = _headers.decode(_decode(segment))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise TokenRefused("token_invalid", "the token's header is not one of a JSON Web Token") from None
     kid = None if header.kid is msgspec.UNSET else header.kid
     if kid is not None and not is_kid(kid):
         raise TokenRefused("token_invalid", "the token's kid is not a key name")
     if header.crit is not msgspec.UNSET:
         raise TokenRefused("token_invalid", "the token demands extensions (crit), and none is supported")
-    return CompactToken(
-        signed=token[: match.end(2)].encode(),
-        algorithm=header.alg,
-        kid=kid,
-        claims=_decode(claims),
-        signature=_decode(signature),
-    )
-
-
-def _read_header(text: bytes) -> Header:
-    try:
-        return _headers.decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise TokenRefused("token_invalid", "the token's header is not one of a JSON Web Token") from None
+    return header.alg, kid
 
 
 def _decode(segment: str) -> bytes:
-    """Decode base64url. Bytes have one spelling only: stray bits in the last character are refused."""
+    """Decode base64url."""
     try:
-        decoded = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    except ValueError:
+        return a2b_base64(segment.encode().translate(_TO_BASE64) + b"==")
+    except BadBase64:
         raise TokenRefused("token_invalid", "a part of the token is not base64url") from None
-    if urlsafe_b64encode(decoded).rstrip(b"=") != segment.encode():
+
+
+def _decode_signature(segment: str) -> bytes:
+    """Decode what no signature covers: it has one spelling only, so stray bits in its last character are refused."""
+    signature = _decode(segment)
+    if urlsafe_b64encode(signature).rstrip(b"=") != segment.encode():
         raise TokenRefused("token_invalid", "a part of the token is not base64url")
-    return decoded
+    return signature

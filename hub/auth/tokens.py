@@ -83,8 +83,11 @@ class TokenVerifier:
         if parts.algorithm != key.algorithm or not key.verifies(parts.signed, parts.signature):
             raise TokenRefused("token_invalid", "the token's signature is not right")
         claims = read_claims(parts.claims)
-        self._rules.check(claims, kind, self._clock.wall_ms() / 1000)
-        return _identity(claims, kind)
+        now_s = self._clock.wall_ms() / 1000
+        self._rules.check(claims, kind, now_s)
+        # A token that only the leeway lets in runs out with the leeway, not at once.
+        expires_at = float(claims.exp) if claims.exp > now_s else claims.exp + self._rules.leeway_s
+        return _identity(claims, kind, expires_at)
 
     @overload
     async def verify(self, token: str, kind: Literal[TokenKind.DESKTOP]) -> DesktopIdentity: ...
@@ -123,22 +126,22 @@ def _miss(miss: KeyMiss) -> NoReturn:
             raise TokenRefused("token_invalid", "the token is signed with a key that isn't known here (kid)")
 
 
-def _identity(claims: Claims, kind: TokenKind) -> TokenIdentity:
+def _identity(claims: Claims, kind: TokenKind, expires_at: float) -> TokenIdentity:
     subject = _id(claims.sub, "sub")
     match kind:
         case TokenKind.DESKTOP:
             return DesktopIdentity(
                 desktop_id=DesktopId(subject),
                 user_id=UserId(_id(claims.user_id, "user_id")),
-                expires_at=float(claims.exp),
+                expires_at=expires_at,
                 name=_label(claims.name),
                 platform=_label(claims.platform),
             )
         case TokenKind.MOBILE:
             device = None if claims.device_id is None else DeviceId(_id(claims.device_id, "device_id"))
-            return MobileIdentity(user_id=UserId(subject), expires_at=float(claims.exp), device_id=device)
+            return MobileIdentity(user_id=UserId(subject), expires_at=expires_at, device_id=device)
         case TokenKind.INTERNAL:
-            return ServiceIdentity(service=subject, expires_at=float(claims.exp))
+            return ServiceIdentity(service=subject, expires_at=expires_at)
 
 
 def _id(text: str | None, claim: str) -> str:

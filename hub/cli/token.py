@@ -76,7 +76,7 @@ def _print_token(identity: "TokenIdentity") -> None:
     from hub.auth.minting import NoSecret, mint
 
     try:
-        click.echo(mint(settings_or_exit(), identity))
+        click.echo(mint(settings_or_exit(dev_secret=True), identity))
     except (NoSecret, ValueError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(BAD_SETTINGS)
