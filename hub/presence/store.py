@@ -12,7 +12,7 @@ from actors.ids import DesktopId, NodeId, UserId
 from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord, WentOffline
 from hub.presence import fields, keys, scripts
 from hub.presence.answers import PresenceAnswer, StreamEntry, UserPresence, entry_of
-from hub.presence.calls import Calls, Command
+from hub.presence.calls import Calls, Command, Reply
 from hub.presence.lookup import Lookup
 
 KNOWN_TTL_MS = 30 * 24 * 3600 * 1000
@@ -155,8 +155,13 @@ class RedisPresenceStore:
         """
         ended = 0
         async for names in self._scan():
-            async with self._calls.bounded(), self._writing:
-                ended += await self._end_lost(names, node_name, node_id)
+            async with self._calls.bounded():
+                # Most records are others': one field tells, and reading all nine costs ten times as much.
+                nodes = await self._calls.run([("HGET", name, "node_id") for name in names])
+            lost = [name for name, node in zip(names, nodes, strict=True) if _is_earlier_life(node, node_name, node_id)]
+            if lost:
+                async with self._calls.bounded(), self._writing:
+                    ended += await self._end_lost(lost, node_name, node_id)
         return ended
 
     async def _scan(self) -> AsyncIterator[list[str]]:
@@ -179,7 +184,7 @@ class RedisPresenceStore:
         lost = [
             WentOffline(record, fields.NODE_LOST, at)
             for record in records
-            if record and record.node_id != node_id and record.node_id.startswith(f"{node_name}/")
+            if record and _is_earlier_life(record.node_id.encode(), node_name, node_id)
         ]
         replies = await self._calls.run([self._drop(change) for change in lost])
         gone = [change for change, reply in zip(lost, replies, strict=True) if reply == 1]
@@ -248,6 +253,10 @@ class RedisPresenceStore:
             "at",
             entry.at,
         )
+
+
+def _is_earlier_life(node: Reply, node_name: str, node_id: NodeId) -> bool:
+    return isinstance(node, bytes) and node.startswith(f"{node_name}/".encode()) and node != node_id.encode()
 
 
 def _own(record: PresenceRecord) -> Command:
