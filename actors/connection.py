@@ -6,7 +6,6 @@ task waits for it, so an idle connection costs memory only (ADR 0006).
 """
 
 import logging
-from functools import partial
 from typing import Any, ClassVar
 
 from actors.clock import Clock
@@ -79,8 +78,7 @@ class Connection:
         self._around = around
         self._supervisor = supervisor
         self._auth = auth
-        wake = partial(around.turns.wake, self._turn)
-        self._inbox = Inbox(policy.inbox_frames, policy.inbox_bytes, wake, self._overflow)
+        self._inbox = Inbox(policy.inbox_frames, policy.inbox_bytes, self._wake, self._overflow)
         self.offer = self._inbox.offer
         self._watchdog = Watchdog(policy.heartbeat_timeout_s, policy.ping_interval_s if self.probed else None, now)
         self._bucket = None if policy.rate is None else TokenBucket(policy.rate, policy.burst, now)
@@ -110,6 +108,7 @@ class Connection:
         if not self._joined:
             self.close(CloseReason.CONNECTION_LIMIT)
             return
+        log.info("connected", extra=self._tags())
         self._check()
 
     def receive(self, text: str) -> None:
@@ -193,6 +192,10 @@ class Connection:
     def _accept(self, envelope: Envelope, now: float) -> None:
         raise NotImplementedError
 
+    def _tags(self) -> dict[str, object]:
+        """What identifies the connection in a log line."""
+        return {"kind": self.kind, "connection_id": self.connection_id, "user_id": self.identity.user_id}
+
     def _still_relays(self) -> bool:
         """Whether messages are still taken from a connection that is closing."""
         return False
@@ -247,6 +250,9 @@ class Connection:
             max_bytes=policy.max_message_bytes,
             token_expires_at=int(self.identity.expires_at * 1000),
         )
+
+    def _wake(self) -> None:
+        self._around.turns.wake(self._turn)
 
     def _overflow(self) -> None:
         """The client takes less than it is sent."""
@@ -340,6 +346,7 @@ class Connection:
             self._alarm.cancel()
         self._stop_stall_watch()
         self._around.tallies.closes[self.kind, reason.label] += 1
+        log.info("closed", extra={**self._tags(), "code": reason.code, "reason": reason.label})
         if self._joined:
             self._part(reason)
         return self._inbox.close()

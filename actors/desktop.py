@@ -71,6 +71,9 @@ class DesktopConnection(Connection):
     def _part(self, reason: CloseReason) -> None:
         self._supervisor.part_desktop(self, self._said or reason.value.presence, graced=reason.value.graced)
 
+    def _tags(self) -> dict[str, object]:
+        return {**super()._tags(), "desktop_id": self.identity.desktop_id}
+
     def _still_relays(self) -> bool:
         # While the hub drains, what the desktop sent before it saw the close still goes to its owner's phones.
         return self._closing is CloseReason.RESTARTING

@@ -56,6 +56,9 @@ class MobileConnection(Connection):
     def _part(self, reason: CloseReason) -> None:
         self._supervisor.part_mobile(self)
 
+    def _tags(self) -> dict[str, object]:
+        return {**super()._tags(), "device_id": self.identity.device_id}
+
     _ANSWERS: ClassVar[dict[str, Callable[["MobileConnection", Envelope, float], None]]] = {
         "user:message": _address,
         "session:create": _address,

@@ -1,58 +1,89 @@
 """Logs: one line an event, JSON or pretty, to standard error. Never a token, never a payload.
 
-Text that a client chose can reach a log only through `structlog`'s renderers, which escape it; long values are cut.
+Whatever a client chose is escaped and cut, so that it can neither break a line nor fill a disk. The lines are made with
+the standard library and msgspec: one for each connection costs little that way.
 """
 
 import logging
 import sys
+from datetime import UTC, datetime
+from typing import Any
 
-import structlog
-from structlog.typing import EventDict, WrappedLogger
+import msgspec
 
 MOST_CHARS = 500
+_TRACEBACK_CHARS = 8000
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_LIBRARIES = ("sanic.root", "sanic.error", "sanic.server", "sanic.websockets", "httpx", "redis", "websockets")
 
 
 def configure_logs(log_format: str, level: str) -> None:
-    """Send all logging, the libraries' too, through one renderer.
+    """Send all logging, the libraries' too, through one formatter.
 
     Args:
         log_format: `json` or `pretty`.
-        level: `debug`, `info`, `warning` or `error`.
+        level: `debug`, `info`, `warning` or `error`. The libraries' own lines begin at `warning`: some of them quote
+            URLs and headers, and so tokens, below that.
     """
-    renderer = (
-        structlog.processors.JSONRenderer(ensure_ascii=True)
-        if log_format == "json"
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    )
-    traceback = [structlog.processors.format_exc_info] if log_format == "json" else []
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.stdlib.ExtraAdder(),
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-        ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *traceback, _cut, renderer],
-    )
     output = logging.StreamHandler(sys.stderr)
-    output.setFormatter(formatter)
+    output.setFormatter(JsonFormatter() if log_format == "json" else PrettyFormatter())
     root = logging.getLogger()
     root.handlers[:] = [output]
-    root.setLevel(level.upper())
-    for name in ("sanic.root", "sanic.error", "sanic.access", "sanic.server", "sanic.websockets"):
+    root.setLevel(logging.WARNING)
+    for name in ("hub", "actors"):
+        logging.getLogger(name).setLevel(level.upper())
+    for name in _LIBRARIES:
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = name != "sanic.access"
-        logger.setLevel(max(logging.WARNING, root.level))
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)
+    logging.getLogger("sanic.access").disabled = True  # It writes the query, and so the token.
 
 
-def _cut(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Escape control characters and cut what is too long, but for tracebacks."""
-    for key, value in event.items():
-        if isinstance(value, str) and key != "exception":
-            printable = value if value.isprintable() else value.encode("unicode_escape").decode()
-            event[key] = printable if len(printable) <= MOST_CHARS else printable[:MOST_CHARS] + "…"
-    return event
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `timestamp`, `level`, `logger`, `event`, and what the event is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, in ASCII but for text that people named."""
+        line: dict[str, Any] = {
+            "timestamp": _time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": _cut(record.getMessage()),
+            **_subject(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)[-_TRACEBACK_CHARS:]
+        return msgspec.json.encode(line).decode()
+
+
+class PrettyFormatter(logging.Formatter):
+    """One line for people; a traceback follows on lines of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        subject = " ".join(f"{name}={value}" for name, value in _subject(record).items())
+        line = f"{_time(record)[11:23]} {record.levelname.lower():7} {_cut(record.getMessage())}  {subject}".rstrip()
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)[-_TRACEBACK_CHARS:]
+        return line
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _subject(record: logging.LogRecord) -> dict[str, Any]:
+    """What was given as `extra`."""
+    return {
+        name: _cut(value) if isinstance(value, str) else value
+        for name, value in vars(record).items()
+        if name not in _STANDARD and value is not None
+    }
+
+
+def _cut(text: str) -> str:
+    """Escape what doesn't print, and cut what is too long."""
+    if not text.isprintable():
+        text = text.encode("unicode_escape").decode()
+    return text if len(text) <= MOST_CHARS else text[:MOST_CHARS] + "..."

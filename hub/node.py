@@ -14,6 +14,7 @@ from actors.connection import Connection
 from actors.desktop import DesktopConnection
 from actors.drain import Drain
 from actors.ids import ConnectionId, NodeId
+from actors.limits import TokenBucket
 from actors.messages import DesktopIdentity, MobileIdentity, PresenceRecord
 from actors.mobile import MobileConnection
 from actors.policy import Policy
@@ -35,6 +36,7 @@ TURN_S = 0.25
 STUCK_S = 2.0
 VALKEY_START_S = 30.0
 FLUSH_S = 1.0
+REFUSALS_LOGGED_PER_S = 10.0
 HURRY_BEFORE_END_S = 2.0
 
 
@@ -55,6 +57,7 @@ class Node:
         self.tallies = Tallies()
         self.refusals: Counter[tuple[str, str]] = Counter()
         self.refused_sockets = 0
+        self._refusals_logged = TokenBucket(REFUSALS_LOGGED_PER_S, REFUSALS_LOGGED_PER_S, self.clock.monotonic())
         self.ready = False
         self._loop = asyncio.get_running_loop()
         self._epochs = EpochSource(self.clock)
@@ -170,8 +173,10 @@ class Node:
         return self.supervisor.open_count + self.refused_sockets
 
     def count_refusal(self, kind: str, reason: str) -> None:
-        """Count a handshake that was refused."""
+        """Count a handshake that was refused, and log it unless there are too many of them."""
         self.refusals[kind, reason] += 1
+        if self._refusals_logged.take(self.clock.monotonic()) == 0.0:
+            log.info("refused", extra={"kind": kind, "reason": reason, "so_far": self.refusals[kind, reason]})
 
     def refused_gone(self) -> None:
         """A refused socket is closed."""
