@@ -43,6 +43,13 @@ class PresenceMirror:
         earlier_lives_cleared: Records of earlier lives of this node that were ended.
     """
 
+    written_changes: int = 0
+    written_entries: int = 0
+    renewed: int = 0
+    outages: int = 0
+    mirrored_anew: int = 0
+    earlier_lives_cleared: int = 0
+
     def __init__(
         self,
         store: RedisPresenceStore,
@@ -79,12 +86,6 @@ class PresenceMirror:
         self._cleared = False
         self._writer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.written_changes = 0
-        self.written_entries = 0
-        self.renewed = 0
-        self.outages = 0
-        self.mirrored_anew = 0
-        self.earlier_lives_cleared = 0
 
     @property
     def available(self) -> bool:
