@@ -10,6 +10,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha1
+from typing import cast
 
 from sanic import Request
 from sanic.http import Stage
@@ -25,6 +26,7 @@ _FULL = (
 )
 _FULL_BODY = b'{"type":"about:blank","title":"Service Unavailable","status":503,"code":"unavailable","detail":"full"}'
 _HURRIED_S = 1.0
+_TICK_S = 0.01
 
 
 class Door:
@@ -48,34 +50,40 @@ class Door:
 class HubProtocol(HttpProtocol):
     """One accepted socket, up to its upgrade."""
 
-    __slots__ = ("_deadline", "_refusing", "_upgraded")
+    __slots__ = ("_began", "_deadline", "_link", "_refusing", "_upgraded")
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    _link: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client came: let it in, tell it that there is no room, or hang up."""
         door: Door = self.app.ctx.door
         here = len(self.connections) + door.upgraded()
+        self._link = self.transport = cast("asyncio.Transport", transport)
         self._upgraded = False
+        self._began: float = self.loop.time()
+        self._deadline: asyncio.TimerHandle | None = None
         self._refusing = here >= door.max_sockets
-        if self._refusing:
-            door.refused += 1
-            self.transport = transport
-            if here >= door.max_sockets + door.spare_sockets:
-                transport.abort()
-                return
-        self._deadline = self.loop.call_later(_HURRIED_S if self._refusing else door.handshake_s, self._too_late)
-        if self._refusing:
-            self.connections.add(self)
-        else:
+        if not self._refusing:
+            self._deadline = self.loop.call_later(door.handshake_s, self._too_late)
             super().connection_made(transport)
+            return
+        door.refused += 1
+        if here >= door.max_sockets + door.spare_sockets:
+            self._link.abort()
+            return
+        self._deadline = self.loop.call_later(_HURRIED_S, self._too_late)
+        self.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request came."""
         if self._refusing:
-            self.transport.write(_FULL % (len(_FULL_BODY), _FULL_BODY))
-            self.transport.close()
+            self._link.write(_FULL % (len(_FULL_BODY), _FULL_BODY))
+            self._link.close()
             return
-        if self._deadline is None and self._http is not None and self._http.stage is Stage.IDLE:
-            self._deadline = self.loop.call_later(self.app.ctx.door.handshake_s, self._too_late)
+        if self._served and self.http is not None and self.http.stage is Stage.IDLE:
+            self._began = self.loop.time()
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(self.app.ctx.door.handshake_s, self._too_late)
         super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -85,6 +93,10 @@ class HubProtocol(HttpProtocol):
             self.connections.discard(self)
         else:
             super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """Cut the link. Sanic's own also forgets the transport, over which its request then stumbles."""
+        self._link.abort()
 
     def close(self, timeout: float | None = None) -> None:
         """Sanic is done with the connection; after an upgrade it isn't Sanic's to close."""
@@ -113,7 +125,7 @@ class HubProtocol(HttpProtocol):
             turns: Has its turns run at the end of each read.
             start: Called with the transport before the first frame is read.
         """
-        transport = self.transport
+        transport = self._link
         transport.write(_accepted(key, subprotocol))
         self._on_time()
         self._upgraded = True
@@ -136,15 +148,25 @@ class HubProtocol(HttpProtocol):
             self._deadline.cancel()
             self._deadline = None
 
+    @property
+    def _served(self) -> bool:
+        """Whether a request was read on this connection before."""
+        return bool(self.state["requests_count"])
+
     def _too_late(self) -> None:
         """The request's time is up; each byte would start Sanic's own time anew."""
         self._deadline = None
-        http = self._http if not self._refusing else None
-        if http is not None and http.stage is Stage.HANDLER and not http.request_body:
-            return  # The request is here; what takes so long is the answer.
-        if http is not None and http.stage is Stage.RESPONSE:
-            return
-        self.transport.abort()
+        http = self.http
+        if http is not None and not self._refusing:
+            if http.stage is Stage.RESPONSE or (http.stage is Stage.HANDLER and not http.request_body):
+                return  # The request is here; what takes so long is the answer.
+            if http.stage is Stage.IDLE and self._served:
+                return  # Between two requests: Sanic's keep-alive time.
+            left = self._began + self.app.ctx.door.handshake_s - self.loop.time()
+            if left > _TICK_S:
+                self._deadline = self.loop.call_later(left, self._too_late)
+                return
+        self._link.abort()
 
 
 def protocol_of(request: Request) -> HubProtocol:
