@@ -170,8 +170,13 @@ class Connection:
         self.offer(self._around.codec.notice(goodbye), self._around.clock.monotonic())
 
     def close(self, reason: CloseReason, *, deadline_s: float | None = None) -> None:
-        """End the connection: what waits in the inbox goes out first, but for a peer that doesn't read."""
+        """End the connection: what waits in the inbox goes out first, but for a peer that doesn't read.
+
+        One that is ending already only has its end hastened, if a sooner deadline is given.
+        """
         if self._closing is not None:
+            if deadline_s is not None:
+                self._transport.close(self._closing, deadline_s=deadline_s)
             return
         waiting = self._end(reason)
         if waiting and reason is not CloseReason.SLOW_CONSUMER:

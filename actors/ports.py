@@ -58,7 +58,7 @@ class Route(Protocol):
         ...
 
     def close(self, reason: CloseReason, *, deadline_s: float | None = None) -> None:
-        """End the connection; harmless when it is ending already. The peer has `deadline_s` to answer."""
+        """End the connection; when it is ending already, only hasten that. The peer has `deadline_s` to answer."""
         ...
 
 
@@ -99,7 +99,10 @@ class Transport(Protocol):
         ...
 
     def close(self, reason: CloseReason, *, deadline_s: float) -> None:
-        """Send the close frame behind what was written, and cut the link if the peer hasn't closed in `deadline_s`."""
+        """Send the close frame behind what was written, and cut the link if the peer hasn't closed in `deadline_s`.
+
+        Once it is sent, a sooner deadline takes the place of the one that was set.
+        """
         ...
 
 

@@ -84,6 +84,7 @@ class Node:
         self._turning: asyncio.TimerHandle | None = None
         self._restarting: asyncio.Task[None] | None = None
         self._drain: Drain | None = None
+        self._hurried = False
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -120,6 +121,8 @@ class Node:
         )
         log.info("draining: %d connections are told goodbye", self.supervisor.open_count)
         self._drain.start()
+        if self._hurried:
+            self._drain.hurry()
         hurry = self._loop.call_later(max(0.0, self.settings.drain_deadline_s - HURRY_BEFORE_END_S), self.hurry)
         try:
             async with asyncio.timeout(max(0.5, self.settings.drain_deadline_s - HURRY_BEFORE_END_S / 2)):
@@ -129,7 +132,8 @@ class Node:
         hurry.cancel()
 
     def hurry(self) -> None:
-        """Close everything now; what a second SIGTERM asks for."""
+        """Close everything now; what a second SIGTERM asks for, which may come before the drain has begun."""
+        self._hurried = True
         if self._drain is not None:
             self._drain.hurry()
 
@@ -162,6 +166,10 @@ class Node:
         if self.ready:
             return "ready"
         return "starting" if self._drain is None else "draining"
+
+    def why_not_ready(self) -> str:
+        """Say why nobody can come in now: one line for the client's developer."""
+        return f"the hub is {self.state}; try again after the time in Retry-After"
 
     def retry_after_s(self) -> int:
         """When a client that can't come in now should try again: its own share of the spread."""

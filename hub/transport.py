@@ -103,8 +103,9 @@ class WebSocketTransport(WSListener):
             self._write(PING_FRAME)
 
     def close(self, reason: CloseReason, *, deadline_s: float) -> None:
-        """Send the close frame, and cut the link when the peer hasn't closed in time."""
+        """Send the close frame, and cut the link when the peer hasn't closed in time; again: hasten that."""
         if self._close_sent:
+            self._hasten(deadline_s)
             return
         self._write(close_frame(reason.code, reason.label))
         self._close_sent = True
@@ -165,6 +166,11 @@ class WebSocketTransport(WSListener):
         self._turns.run()  # The parser keeps back the frame before the fault, which may have been the last one.
 
     # -- within --------------------------------------------------------------------------------------------------
+
+    def _hasten(self, deadline_s: float) -> None:
+        if self._deadline is not None and self._loop.time() + deadline_s < self._deadline.when():
+            self._deadline.cancel()
+            self._deadline = self._loop.call_later(deadline_s, self._socket.abort)
 
     def lost(self) -> None:
         """The socket is closed, in an orderly way or not; called once."""
