@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import msgspec
 from sanic import HTTPResponse, Request
-from sanic.exceptions import SanicException
+from sanic.exceptions import RequestCancelled, SanicException
 from sanic.handlers import ErrorHandler
 
 from hub.auth.refusal import TokenRefused
@@ -58,6 +58,10 @@ class ProblemErrors(ErrorHandler):
         """Return the problem that fits the exception."""
         if isinstance(exception, Problem):
             return problem_response(exception)
+        if isinstance(exception, RequestCancelled):
+            # The client hung up, or its time was up: nothing that went wrong here, and nobody reads the answer.
+            log.debug("a request was broken off: %s", request.method)
+            return problem_response(Problem(408, *_CODES[408]))
         status = exception.status_code if isinstance(exception, SanicException) else 500
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.SERVICE_UNAVAILABLE:
             log.error("a request failed: %s", request.method, exc_info=exception)
