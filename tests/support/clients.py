@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -77,7 +76,7 @@ class Peer:
 
     async def expect(self, kind: str, within_s: float = WAIT_S, **payload: Any) -> Message:
         """The next message of that type with these members in its payload; others before it go by."""
-        went_by = []
+        went_by: list[str] = []
         deadline = time.monotonic() + within_s
         while True:
             try:
@@ -102,7 +101,7 @@ class Peer:
 
     async def last_words(self, within_s: float = WAIT_S) -> tuple[list[Message], Close]:
         """All messages that come up to the hub's close, and the close."""
-        came = []
+        came: list[Message] = []
         deadline = time.monotonic() + within_s
         try:
             while True:
@@ -132,7 +131,6 @@ async def connection(
     token: str | None = None,
     subprotocols: list[str] | None = None,
     origin: str | None = None,
-    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Peer]:
     """A connection with nothing read from it yet. `token` goes into the Authorization header."""
     async with connect(
@@ -140,7 +138,7 @@ async def connection(
         additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
         subprotocols=None if subprotocols is None else [Subprotocol(each) for each in subprotocols],
         origin=None if origin is None else Origin(origin),
-        ssl=tls,
+        ssl=hub.tls if hub.url.startswith("https") else None,
         proxy=None,
         open_timeout=20,
         close_timeout=10,

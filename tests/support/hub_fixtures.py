@@ -3,34 +3,18 @@
 Test modules that use them say `pytest_plugins = ("tests.support.hub_fixtures",)`, and don't import this.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.support.hub_process import HubProcess
-
-PAGE = "https://app.example"
-BRISK = {
-    "HUB_HEARTBEAT_TIMEOUT_S": "2",
-    "HUB_PRESENCE_TTL_S": "2",
-    "HUB_OFFLINE_GRACE_S": "0.6",
-    "HUB_HANDSHAKE_DEADLINE_S": "1",
-    "HUB_WRITE_STALL_S": "1",
-    "HUB_CLOSE_DEADLINE_S": "1",
-    "HUB_JWT_LEEWAY_S": "1",
-    "HUB_MAX_DESKTOPS_PER_USER": "2",
-    "HUB_MAX_MOBILES_PER_USER": "2",
-    "HUB_RATE_LIMIT": "50:100",
-}
-"""Everything that takes minutes takes seconds, and what is plenty is little."""
-
-NewHub = Callable[..., HubProcess]
+from tests.support.hub_settings import BRISK, PLAIN, NewHub
 
 
 @pytest.fixture(scope="session")
 def hub() -> Iterator[HubProcess]:
-    """The run's hub, as it comes but for the rate limit. Don't harm it, and use names of your own."""
-    hub = HubProcess({"HUB_ALLOWED_ORIGINS": PAGE, "HUB_RATE_LIMIT": "off", "HUB_OFFLINE_GRACE_S": "0.6"})
+    """The run's hub, as it comes, nearly. Don't harm it, and use names of your own."""
+    hub = HubProcess(PLAIN)
     try:
         yield hub.start()
     finally:

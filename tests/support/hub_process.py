@@ -7,14 +7,17 @@ import resource
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
+import redis
 
 from hub.embedded_valkey import die_with
 from tests.support.tokens import Minter
@@ -34,6 +37,7 @@ class HubProcess:
         settings: Environment variables, on top of a free port, the folder and the secret.
         command: What runs in the place of the `hub` script.
         open_files: The hub's limit of file descriptors.
+        tls: What its clients trust, when it has a certificate.
     """
 
     def __init__(
@@ -42,11 +46,14 @@ class HubProcess:
         *,
         command: Sequence[str] = _SCRIPT,
         open_files: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="hub-"))
         secret = secrets.token_urlsafe(32)
         self.mint = Minter(secret)
         self.url = ""
+        # Without authorities there is nothing to load, which takes longer than the question itself.
+        self.tls = tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._own = {"HUB_PORT": "0", "HUB_DATA_DIR": str(self.folder / "data"), "HUB_JWT_SECRET": secret}
         self._own |= settings or {}
         self._command = command
@@ -146,10 +153,15 @@ class HubProcess:
     def valkey_socket(self) -> Path:
         return self.folder / "data" / "valkey.sock"
 
+    def redis(self, *words: str | int) -> Any:
+        """Send one command to the embedded server."""
+        with redis.Redis(unix_socket_path=str(self.valkey_socket), socket_timeout=5, decode_responses=True) as client:
+            return client.execute_command(*words)
+
     def get(self, path: str, *, token: str | None = None) -> httpx.Response:
         """Ask over HTTP; `token` goes into the Authorization header."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.get(self.url + path, headers=headers, trust_env=False, timeout=10)
+        return httpx.get(self.url + path, headers=headers, trust_env=False, timeout=10, verify=self.tls)
 
     def metric(self, name: str, **labels: str) -> float:
         """One sample of /metrics; 0 when it isn't there."""

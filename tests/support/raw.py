@@ -66,6 +66,12 @@ class RawClient:
         self._loop = asyncio.get_running_loop()
         self._unread = b""
 
+    @property
+    def buffered(self) -> bytes:
+        """What was received behind what was read; it counts as read now."""
+        taken, self._unread = self._unread, b""
+        return taken
+
     async def send(self, some: bytes, within_s: float = WAIT_S) -> None:
         async with asyncio.timeout(within_s):
             await self._loop.sock_sendall(self._link, some)
@@ -91,8 +97,7 @@ class RawClient:
     async def rest(self, within_s: float = WAIT_S) -> bytes:
         """All that comes until the hub hangs up."""
         deadline = time.monotonic() + within_s
-        came = self._unread
-        self._unread = b""
+        came = self.buffered
         while some := await self.read(deadline - time.monotonic()):
             came += some
         return came
