@@ -1,6 +1,10 @@
 """How much a client may send: a token bucket, and a count over a sliding window."""
 
 from collections import deque
+from typing import Final
+
+ROUNDING: Final = 0.01
+"""Part of a token that is given on top, so that rounding never takes the last one of a burst."""
 
 
 class TokenBucket:
@@ -14,7 +18,7 @@ class TokenBucket:
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self._interval = 1.0 / rate
-        self._depth = (burst - 1.0) / rate
+        self._depth = (burst - 1.0 + ROUNDING) / rate
         self._full_at = now
 
     def take(self, now: float) -> float:
