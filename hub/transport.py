@@ -130,6 +130,8 @@ class WebSocketTransport(WSListener):
                     self._shrink(frame)
             else:
                 self._other_frame(frame)
+                if frame.payload_size > _LARGE:
+                    self._shrink(frame)
         except UnicodeDecodeError:
             self._fail(CloseReason.NOT_UTF8)
         except Exception:
