@@ -82,6 +82,8 @@ class WebSocketTransport(WSListener):
         """Take over the socket, beginning with what came behind the upgrade request."""
         parser = new_parser(self, self, self._max_bytes)
         self._socket.set_protocol(parser)
+        if self.unsent_bytes > HIGH_WATER:
+            self.pause_writing()  # The pause was told to the protocol before this one.
         if received:
             feed(parser, received)
 

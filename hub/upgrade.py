@@ -137,7 +137,8 @@ class HubProtocol(HttpProtocol):
             start(socket)
             turns.run()
             socket.read_on(bytes(self.recv_buffer))
-            transport.resume_reading()  # Sanic pauses when much arrives before the handler is done.
+            if socket.writable:
+                transport.resume_reading()  # Sanic pauses when much arrives before the handler is done.
         except Exception:
             transport.abort()
             socket.lost()
