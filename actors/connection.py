@@ -50,7 +50,6 @@ class Connection:
         "_expires_at",
         "_faults",
         "_inbox",
-        "_joined",
         "_overrun",
         "_stall",
         "_stalled_bytes",
@@ -88,7 +87,6 @@ class Connection:
         self._stall: Timer | None = None
         self._stalled_bytes = 0
         self._closing: CloseReason | None = None
-        self._joined = False
         self._alarm: Timer | None = None
         self._transport: Transport
 
@@ -104,8 +102,7 @@ class Connection:
         self._transport = transport
         self._supervisor.opened(self)
         self.offer(self._around.codec.notice(self._welcome()), self._around.clock.monotonic())
-        self._joined = self._join()
-        if not self._joined:
+        if not self._join():
             self.close(CloseReason.CONNECTION_LIMIT)
             return
         log.info("connected", extra=self._tags())
@@ -192,6 +189,7 @@ class Connection:
         raise NotImplementedError
 
     def _part(self, reason: CloseReason) -> None:
+        """Leave the registry; nothing happens if the connection isn't there."""
         raise NotImplementedError
 
     def _accept(self, envelope: Envelope, now: float) -> None:
@@ -352,8 +350,7 @@ class Connection:
         self._stop_stall_watch()
         self._around.tallies.closes[self.kind, reason.label] += 1
         log.info("closed", extra={**self._tags(), "code": reason.code, "reason": reason.label})
-        if self._joined:
-            self._part(reason)
+        self._part(reason)
         return self._inbox.close()
 
 
