@@ -123,7 +123,7 @@ class Connection:
         else:
             self._accept(envelope, now)
 
-    def receive_binary(self) -> None:
+    def receive_binary(self, body: bytes) -> None:
         """A binary message came; there are none in the contract."""
         self.heard()
         if self._closing is None:

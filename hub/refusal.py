@@ -32,7 +32,7 @@ class RefusedClient:
     def receive(self, text: str) -> None:
         """It has nothing to say."""
 
-    def receive_binary(self) -> None:
+    def receive_binary(self, body: bytes) -> None:
         """It has nothing to say."""
 
     def heard(self) -> None:

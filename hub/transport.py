@@ -33,7 +33,7 @@ class Client(Protocol):
     """Who is told what happens on the socket: `actors.connection.Connection`."""
 
     def receive(self, text: str) -> None: ...  # noqa: D102
-    def receive_binary(self) -> None: ...  # noqa: D102
+    def receive_binary(self, body: bytes) -> None: ...  # noqa: D102
     def heard(self) -> None: ...  # noqa: D102
     def write_stalled(self) -> None: ...  # noqa: D102
     def writable_again(self) -> None: ...  # noqa: D102
@@ -239,7 +239,7 @@ class WebSocketTransport(WSListener):
         if self._fragments_are_text:
             self._client.receive(body.decode())
         else:
-            self._client.receive_binary()
+            self._client.receive_binary(body)
 
     def _fail(self, reason: CloseReason) -> None:
         """The peer can't be understood, or we can't go on: say so, and let what it still sends go by."""
