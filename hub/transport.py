@@ -165,9 +165,11 @@ class WebSocketTransport(WSListener):
     # -- hub.frame_parser.FaultListener ----------------------------------------------------------------------------
 
     def parser_fault(self, code: int) -> None:
-        """The peer broke the protocol: nothing that it sends can be understood any more."""
-        self._fail(_FAULTS.get(code, CloseReason.HUB_FAULT))
-        self._turns.run()  # The parser keeps back the frame before the fault, which may have been the last one.
+        """The peer broke the protocol: nothing that it sends can be understood any more.
+
+        The parser reads a frame ahead: what came whole before the fault is still told, right after this call.
+        """
+        self._loop.call_soon(self._fail, _FAULTS.get(code, CloseReason.HUB_FAULT))
 
     # -- within --------------------------------------------------------------------------------------------------
 
@@ -209,8 +211,12 @@ class WebSocketTransport(WSListener):
     def _answer_close(self, frame: WSFrame) -> None:
         """The peer closes, or answers our close; either way the socket is done."""
         if not self._close_sent:
+            code = frame.get_payload_as_bytes()[:2]
+            if code and not _may_be_sent(int.from_bytes(code)):
+                self._fail(CloseReason.PROTOCOL_ERROR)
+                return
             self._client.peer_closed()
-            self._write(closing_frame(frame.get_payload_as_bytes()[:2]))
+            self._write(closing_frame(code))
             self._close_sent = True
         if self._deadline is None:
             self._deadline = self._loop.call_later(HANG_UP_S, self._socket.abort)
@@ -262,6 +268,11 @@ class WebSocketTransport(WSListener):
         """A parser's buffer only grows; after a large message a fresh one takes its place, between two frames."""
         if frame.last_in_buffer and not frame.tail_size and not self._close_sent:
             self._socket.set_protocol(new_parser(self, self, self._max_bytes))
+
+
+def _may_be_sent(code: int) -> bool:
+    """Whether a close frame may carry this code (RFC 6455, section 7.4); the parser lets some others through."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999  # noqa: PLR2004 - the RFC's ranges
 
 
 class _Discard(asyncio.Protocol):
