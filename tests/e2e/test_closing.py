@@ -43,6 +43,31 @@ async def test_who_breaks_the_protocol_is_told_how_and_cut_off(hub: HubProcess, 
         await client.hung_up()
 
 
+@pytest.mark.parametrize("attack", [pytest.param(frame(0x3), id="1002"), pytest.param(frame(TEXT, TOO_BIG), id="1009")])
+async def test_what_came_whole_before_a_fault_is_still_taken(hub: HubProcess, attack: bytes) -> None:
+    user = new_name("u")
+    async with mobile(hub, user) as phone, raw_desktop(hub, new_name("d"), user) as client:
+        said = [frame(TEXT, envelope("agent:status", {"n": number}).encode()) for number in range(3)]
+        await client.send(b"".join(said) + attack)
+        for number in range(3):
+            assert (await phone.expect("agent:status")).payload["n"] == number
+        await client.hung_up()
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])
+async def test_a_close_with_a_code_that_may_not_be_sent(hub: HubProcess, code: int) -> None:
+    async with raw_mobile(hub, new_name("u")) as client:
+        await client.send(frame(CLOSE, code.to_bytes(2)))
+        assert (await client.close_frame()).code == 1002
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1008, 1012, 3000, 4999])
+async def test_a_close_with_any_other_code_is_answered_with_it(hub: HubProcess, code: int) -> None:
+    async with raw_mobile(hub, new_name("u")) as client:
+        await client.send(frame(CLOSE, code.to_bytes(2) + b"because"))
+        assert await client.close_frame() == Close(code, "")
+
+
 async def test_1000_a_clients_close_is_answered(hub: HubProcess) -> None:
     async with raw_mobile(hub, new_name("u")) as client:
         await client.send(frame(CLOSE, b"\x03\xe8bye"))
