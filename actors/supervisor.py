@@ -98,8 +98,7 @@ class Supervisor:
             return 0
         mobiles = user.mobiles
         if len(mobiles) == 1:
-            for mobile in mobiles:
-                mobile.offer(frame, now)
+            next(iter(mobiles)).offer(frame, now)
             return 1
         # A phone whose inbox is full closes itself, and so leaves the registry, while we go round.
         for mobile in list(mobiles):
