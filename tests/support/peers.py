@@ -60,8 +60,8 @@ class Peer:
     def heard_types(self) -> list[str]:
         return [message["type"] for message in self.heard()]
 
-    @property
     def closed(self) -> CloseReason | None:
+        """Why the hub closed it, if it did."""
         return self.socket.closed
 
     def lose_link(self) -> None:
