@@ -84,6 +84,7 @@ class RawClient:
                 while True:
                     await self._loop.sock_sendall(self._link, some)
                     sent += len(some)
+                    await asyncio.sleep(0)  # What is taken at once would keep everybody else waiting.
         return sent
 
     async def read(self, within_s: float = WAIT_S) -> bytes:
@@ -116,6 +117,15 @@ class RawClient:
             self._unread += some
         head, _, self._unread = self._unread.partition(b"\r\n\r\n")
         return head
+
+    async def head_if_any(self) -> bytes:
+        """The head of an HTTP answer, or nothing if the hub has hung up without one."""
+        while b"\r\n\r\n" not in self._unread:
+            some = await self.read()
+            if not some:
+                return b""
+            self._unread += some
+        return await self.head()
 
     async def frame(self, within_s: float = WAIT_S) -> Frame:
         """The next frame."""
