@@ -350,7 +350,10 @@ class Connection:
         self._stop_stall_watch()
         self._around.tallies.closes[self.kind, reason.label] += 1
         log.info("closed", extra={**self._tags(), "code": reason.code, "reason": reason.label})
-        self._part(reason)
+        try:
+            self._part(reason)
+        except Exception:
+            log.exception(BUG, self.connection_id)  # Whoever closes it, perhaps for somebody else, goes on.
         return self._inbox.close()
 
 

@@ -151,8 +151,9 @@ class Supervisor:
         desktop = self._registry.settle_desktop(desktop_id, route.epoch, reason)
         if desktop is None:
             return
-        record = self._records.pop(desktop_id)
-        self._around.mirror.record(WentOffline(record, reason, at=desktop.last_seen))
+        record = self._records.pop(desktop_id, None)
+        if record is not None:
+            self._around.mirror.record(WentOffline(record, reason, at=desktop.last_seen))
         self._notify(desktop.owner, _offline(desktop))
 
     def _tell_previous_owner(self, desktop: Desktop[DesktopRoute], now_ms: int) -> None:

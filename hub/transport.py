@@ -87,6 +87,20 @@ class WebSocketTransport(WSListener):
         if received:
             feed(parser, received)
 
+    def fail(self, reason: CloseReason) -> None:
+        """The peer can't be understood, or we can't go on: say so, and let what it still sends go by."""
+        if self._failed:
+            return
+        self._failed = True
+        self._fragments = None
+        try:
+            self._client.close(reason)
+        except Exception:
+            log.exception("a bug while a connection is closed: it is cut off")
+            self._socket.abort()
+            return
+        self._loop.call_soon(self._let_go_by)
+
     # -- actors.ports.Transport ------------------------------------------------------------------------------------
 
     @property
@@ -135,10 +149,10 @@ class WebSocketTransport(WSListener):
                 if frame.payload_size > _LARGE:
                     self._shrink(frame)
         except UnicodeDecodeError:
-            self._fail(CloseReason.NOT_UTF8)
+            self.fail(CloseReason.NOT_UTF8)
         except Exception:
             log.exception("a bug in a connection: it is closed with 1011")
-            self._fail(CloseReason.HUB_FAULT)
+            self.fail(CloseReason.HUB_FAULT)
         if frame.last_in_buffer:
             turns.run()
 
@@ -169,7 +183,7 @@ class WebSocketTransport(WSListener):
 
         The parser reads a frame ahead: what came whole before the fault is still told, right after this call.
         """
-        self._loop.call_soon(self._fail, _FAULTS.get(code, CloseReason.HUB_FAULT))
+        self._loop.call_soon(self.fail, _FAULTS.get(code, CloseReason.HUB_FAULT))
 
     # -- within --------------------------------------------------------------------------------------------------
 
@@ -189,7 +203,7 @@ class WebSocketTransport(WSListener):
         """Everything but a whole text message."""
         kind = frame.msg_type
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self._fail(CloseReason.PROTOCOL_ERROR)
+            self.fail(CloseReason.PROTOCOL_ERROR)
         elif kind is WSMsgType.PING:
             self._client.heard()
             self._answer_ping(frame.get_payload_as_bytes())
@@ -213,7 +227,7 @@ class WebSocketTransport(WSListener):
         if not self._close_sent:
             code = frame.get_payload_as_bytes()[:2]
             if code and not _may_be_sent(int.from_bytes(code)):
-                self._fail(CloseReason.PROTOCOL_ERROR)
+                self.fail(CloseReason.PROTOCOL_ERROR)
                 return
             self._client.peer_closed()
             self._write(closing_frame(code))
@@ -226,7 +240,7 @@ class WebSocketTransport(WSListener):
         """A part of a message, or a whole binary one."""
         self._client.heard()
         if continued is (self._fragments is None):
-            self._fail(CloseReason.PROTOCOL_ERROR)
+            self.fail(CloseReason.PROTOCOL_ERROR)
             return
         if self._fragments is None:
             self._fragments, self._fragments_bytes = [], 0
@@ -234,11 +248,11 @@ class WebSocketTransport(WSListener):
         self._fragments.append(frame.get_payload_as_bytes())
         self._fragments_bytes += frame.payload_size
         if self._fragments_bytes > self._max_bytes:
-            self._fail(CloseReason.TOO_BIG)
+            self.fail(CloseReason.TOO_BIG)
         elif frame.fin:
             self._whole_message(b"".join(self._fragments))
         elif len(self._fragments) >= MAX_FRAGMENTS:
-            self._fail(CloseReason.POLICY_VIOLATION)
+            self.fail(CloseReason.POLICY_VIOLATION)
 
     def _whole_message(self, body: bytes) -> None:
         self._fragments = None
@@ -246,15 +260,6 @@ class WebSocketTransport(WSListener):
             self._client.receive(body.decode())
         else:
             self._client.receive_binary(body)
-
-    def _fail(self, reason: CloseReason) -> None:
-        """The peer can't be understood, or we can't go on: say so, and let what it still sends go by."""
-        if self._failed:
-            return
-        self._failed = True
-        self._fragments = None
-        self._client.close(reason)
-        self._loop.call_soon(self._let_go_by)
 
     def _let_go_by(self) -> None:
         """Read and drop, so that the close frame reaches a peer that is still sending; `close` set the deadline."""

@@ -7,6 +7,7 @@ the attribute `is_websocket` may return without a response.
 """
 
 import asyncio
+import logging
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha1
@@ -16,8 +17,11 @@ from sanic import Request
 from sanic.http import Stage
 from sanic.server import HttpProtocol
 
+from actors.closing import CloseReason
 from actors.turns import Turns
 from hub.transport import HIGH_WATER, LOW_WATER, Client, WebSocketTransport
+
+log = logging.getLogger("hub.upgrade")
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _FULL = (
@@ -140,9 +144,9 @@ class HubProtocol(HttpProtocol):
             if socket.writable:
                 transport.resume_reading()  # Sanic pauses when much arrives before the handler is done.
         except Exception:
-            transport.abort()
-            socket.lost()
-            raise
+            log.exception("a bug in a connection: it is closed with 1011")
+            socket.fail(CloseReason.HUB_FAULT)
+            turns.run()
 
     def _on_time(self) -> None:
         if self._deadline is not None:
