@@ -157,7 +157,7 @@ async def test_a_message_over_the_limit_in_fragments_is_refused_before_its_end(o
         await asyncio.gather(*(client.send_for(1, part * 200) for client in clients))
         assert await asyncio.gather(*closes) == [Close(1009, "too_big")] * 4
         watching.cancel()
-        # Each sent many times as much; what the limit allows may have been kept, and once more while it is put together.
+        # Each sent many times as much. What the limit allows may be kept, and once more while it is put together.
         assert growth.most < 4 * 3 * MIB
 
 
