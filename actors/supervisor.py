@@ -101,9 +101,10 @@ class Supervisor:
             next(iter(mobiles)).offer(frame, now)
             return 1
         # A phone whose inbox is full closes itself, and so leaves the registry, while we go round.
-        for mobile in list(mobiles):
+        receivers = list(mobiles)
+        for mobile in receivers:
             mobile.offer(frame, now)
-        return len(mobiles)
+        return len(receivers)
 
     def relay_to_desktop(self, sender: MobileIdentity, target: DesktopId, envelope: Envelope, now: float) -> Delivery:
         """Offer a phone's message to the desktop it names, if that is its own user's."""
