@@ -52,7 +52,8 @@ class Peer:
         self.world.scheduler.settle()
 
     def heard(self) -> list[dict[str, Any]]:
-        """Messages that came since the last look."""
+        """Messages that came since the last look, after everybody had their turns."""
+        self.world.scheduler.settle()
         told = self.socket.told
         news, self._read = told[self._read :], len(told)
         return news

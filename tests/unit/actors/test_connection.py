@@ -235,7 +235,6 @@ def test_the_end_is_counted_once_and_leaves_no_alarm(kind: str, said: str, code:
 def test_a_connection_closes_once_and_says_why_it_is_ending() -> None:
     world = World()
     phone = world.phone()
-    assert phone.connection.closing is None
     phone.connection.close(CloseReason.RESTARTING)
     phone.connection.close(CloseReason.HUB_FAULT)
     assert phone.connection.closing is CloseReason.RESTARTING

@@ -1,0 +1,170 @@
+"""What a phone may say, and what becomes of it."""
+
+import pytest
+
+from actors.closing import CloseReason
+from actors.ids import DesktopId
+from actors.messages import KnownDesktop
+from actors.mobile import ADDRESSED, NOT_ALLOWED
+from actors.policy import Policy
+from tests.support.peers import Peer, World
+
+
+def error_of(peer: Peer) -> dict[str, object]:
+    [message] = peer.heard()
+    assert message["type"] == "Fault"
+    return {name: value for name, value in message["payload"].items() if name != "text" and value is not None}
+
+
+@pytest.mark.parametrize("kind", sorted(ADDRESSED))
+def test_a_message_reaches_the_desktop_it_names_stamped_with_its_senders_identity(kind: str) -> None:
+    world = World()
+    named, other = world.desktop("d1"), world.desktop("d2")
+    phone = world.phone(device="x")
+    phone.say(kind, {"desktop_id": "d1", "text": "hi"}, message_id="m", user_id="somebody else", device_id="fake")
+    [message] = named.heard()
+    assert message == {
+        "type": kind,
+        "payload": {"desktop_id": "d1", "text": "hi"},
+        "timestamp": 1,
+        "message_id": "m",
+        "user_id": "u1",
+        "device_id": "x",
+    }
+    assert other.heard() == []
+    assert phone.heard() == []
+    assert world.tallies.relayed == {kind: 1}
+
+
+def test_messages_of_several_phones_keep_each_ones_order() -> None:
+    world = World()
+    desktop, phones = world.desktop(), [world.phone(), world.phone()]
+    for n in range(20):
+        for phone in phones:
+            phone.say("user:message", {"desktop_id": "d1"}, message_id=str(n))
+    assert [message["message_id"] for message in desktop.heard()] == [str(n // 2) for n in range(40)]
+
+
+@pytest.mark.parametrize("target", ["d1", "no-such-desktop"])
+def test_whether_another_users_desktop_exists_can_not_be_told_from_the_answer(target: str) -> None:
+    world = World()
+    others = world.desktop("d1", "u2")
+    phone = world.phone("u1")
+    world.mirror.answer([])
+    phone.say("user:message", {"desktop_id": target}, message_id="m")
+    assert error_of(phone) == {"code": "desktop_not_found", "message_id": "m"}
+    assert others.heard() == []
+
+
+def test_before_the_store_has_answered_an_unknown_desktop_is_unavailable_not_denied() -> None:
+    world = World()
+    phone = world.phone()
+    phone.say("user:message", {"desktop_id": "d1"})
+    assert error_of(phone) == {"code": "unavailable", "retry_after_ms": 500}
+    world.mirror.answer(None)
+    phone.say("user:message", {"desktop_id": "d1"})
+    assert error_of(phone) == {"code": "unavailable", "retry_after_ms": 500}
+    assert world.tallies.outcomes["user:message", "unavailable"] == 2
+
+
+def test_a_desktop_that_is_here_can_be_reached_while_the_store_is_away() -> None:
+    world = World()
+    phone, desktop = world.phone(), world.desktop()
+    world.mirror.answer(None)
+    phone.say("user:message", {"desktop_id": "d1"})
+    assert desktop.heard_types() == ["user:message"]
+
+
+def test_a_known_desktop_that_is_away_is_offline() -> None:
+    world = World()
+    phone = world.phone()
+    world.mirror.answer([KnownDesktop(DesktopId("d1"), 1, None, None, "closed")])
+    phone.heard()
+    phone.say("user:message", {"desktop_id": "d1"}, message_id="m")
+    assert error_of(phone) == {"code": "desktop_offline", "message_id": "m"}
+
+
+def test_a_graced_desktop_is_offline_for_messages() -> None:
+    world = World()
+    phone, desktop = world.phone(), world.desktop()
+    phone.heard()
+    desktop.lose_link()
+    phone.say("user:message", {"desktop_id": "d1"})
+    assert error_of(phone) == {"code": "desktop_offline"}
+
+
+def test_a_desktop_that_reads_too_slowly_is_full_and_the_sender_is_told_to_send_again() -> None:
+    world = World(Policy(inbox_frames=1))
+    phone, desktop = world.phone(), world.desktop()
+    phone.heard()
+    desktop.socket.writable = False
+    phone.say("user:message", {"desktop_id": "d1"})
+    assert phone.heard() == []
+    phone.connection.receive('{"type":"user:message","payload":{"desktop_id":"d1"},"timestamp":1,"message_id":"m"}')
+    assert desktop.closed() is CloseReason.SLOW_CONSUMER
+    world.scheduler.settle()
+    assert error_of(phone) == {"code": "queue_full", "message_id": "m", "retry_after_ms": 1000}
+
+
+def test_a_message_that_was_not_delivered_is_no_bad_message() -> None:
+    world = World(Policy(rate=None))
+    phone = world.phone()
+    world.mirror.answer([])
+    for _ in range(200):
+        phone.say("user:message", {"desktop_id": "d1"})
+    assert phone.closed() is None
+
+
+@pytest.mark.parametrize("kind", sorted(ADDRESSED))
+def test_a_message_that_names_no_desktop_is_a_bad_payload(kind: str) -> None:
+    world = World()
+    phone = world.phone()
+    phone.say(kind, message_id="m")
+    assert error_of(phone) == {"code": "bad_payload", "message_id": "m"}
+    assert world.tallies.outcomes == {(kind, "bad_payload"): 1}
+
+
+@pytest.mark.parametrize("kind", sorted(NOT_ALLOWED))
+def test_a_type_of_the_other_sides_is_not_allowed(kind: str) -> None:
+    world = World()
+    other, phone = world.phone(), world.phone()
+    other.heard()
+    phone.say(kind, {"desktop_id": "d1"}, message_id="m")
+    assert error_of(phone) == {"code": "type_not_allowed", "message_id": "m"}
+    assert other.heard() == []
+
+
+def test_an_unknown_type_is_answered_and_never_becomes_a_metrics_label() -> None:
+    world = World()
+    phone = world.phone()
+    phone.say("x" * 1000)
+    assert error_of(phone) == {"code": "unknown_type"}
+    assert world.tallies.outcomes == {("-", "unknown_type"): 1}
+
+
+def test_a_newer_connection_of_the_device_ends_the_older_one_with_4005() -> None:
+    world = World()
+    desktop = world.desktop()
+    old = world.phone(device="x")
+    new = world.phone(device="x")
+    assert old.closed() is CloseReason.SUPERSEDED
+    old.lose_link()
+    desktop.say("agent:stream")
+    assert new.heard_types() == ["agent:stream"]
+    assert world.tallies.relayed == {"agent:stream": 1}
+
+
+def test_a_phone_that_leaves_is_told_nothing_more() -> None:
+    world = World()
+    leaves, stays, desktop = world.phone(), world.phone(), world.desktop()
+    leaves.heard()
+    stays.heard()
+    leaves.hang_up()
+    desktop.say("agent:stream")
+    assert (leaves.heard(), stays.heard_types()) == ([], ["agent:stream"])
+
+
+def test_a_log_line_says_which_device_and_whose(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "hub.connection")
+    World().phone(device="x").hang_up()
+    assert {(vars(record)["device_id"], vars(record)["user_id"]) for record in caplog.records} == {("x", "u1")}
