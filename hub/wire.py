@@ -62,7 +62,7 @@ class _NewSession(msgspec.Struct, gc=False):
 
 
 class _Farewell(msgspec.Struct, gc=False):
-    reason: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    reason: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,31}\Z")]
 
 
 class _NewToken(msgspec.Struct, gc=False):

@@ -15,6 +15,11 @@ SLACK = 10
 """A second `type`, `payload`, `timestamp` or `message_id` makes a text at least this much longer than it has to be."""
 
 _SAMPLE = 1024
+_SHALLOW = 8
+_AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_RUN = re.compile(rb"\[+|\]+")
+_MIDDLE = 0x5C  # Between the codes of the brackets: one more than "[", one less than "]".
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _LONG_NUMBER = re.compile(rf"\d{{{MAX_DIGITS + 1}}}")
 _SAMPLED_DIGITS = re.compile(rf"\d{{{MAX_DIGITS // _SAMPLE}}}")
@@ -63,10 +68,14 @@ def _without(payload: str, text: str) -> str:
 def _depth_exceeds(text: str) -> bool:
     if len(text) < 2 * MAX_DEPTH or text.count("[") + text.count("{") <= MAX_DEPTH:
         return False
+    brackets = _STRING.sub("", text).encode().translate(_AS_ARRAYS, _NO_BRACKETS)
+    for _ in range(_SHALLOW):
+        brackets = brackets.replace(b"[]", b"")
+    # What is left has its peaks far apart, so it is counted by runs, not by brackets.
     depth = 0
-    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        if depth > MAX_DEPTH:
+    for run in _RUN.findall(brackets):
+        depth += len(run) * (_MIDDLE - run[0])
+        if depth > MAX_DEPTH - _SHALLOW:
             return True
     return False
 
