@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import time
 
 import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.clients import WAIT_S, connection, new_name, welcomed
 from tests.support.hub_process import HubProcess
@@ -179,3 +182,17 @@ async def test_refusals_are_counted(hub: HubProcess) -> None:
     refused = await answer(hub, "/ws/mobile", {"Authorization": "Bearer not.a.token"})
     assert json.loads(refused.text)["code"] == "token_invalid"
     assert hub.metric("hub_refused_handshakes_total", kind="mobile", reason="token_invalid") == before + 1
+
+
+async def test_while_keys_cannot_be_had_clients_are_told_to_come_back(new_hub: NewHub) -> None:
+    """No key has ever come from that address, so nobody's token can be judged."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    hub: HubProcess = new_hub({"HUB_JWT_SECRET": "", "HUB_JWT_JWKS": "http://127.0.0.1:9/keys.json"}).start()
+    claims = {"sub": "u", "aud": "mobile", "iat": int(time.time()), "exp": int(time.time()) + 60}
+    token = jwt.encode(claims, key, algorithm="RS256", headers={"kid": "k1"})
+    refused = await answer(hub, "/ws/mobile", {"Authorization": f"Bearer {token}"})
+    check_problem(refused, 503, "unavailable")
+    assert int(refused.headers["retry-after"]) > 0
+    async with connection(hub, "/ws/mobile", subprotocols=["hub.v1", f"bearer.{token}"]) as peer:
+        (error,), closed = await peer.last_words()
+        assert (error.payload["code"], closed.code) == ("unavailable", 1013)

@@ -105,7 +105,7 @@ async def refused_with(hub: HubProcess, path: str) -> tuple[int, dict[str, str]]
 
 async def test_while_it_drains_nobody_is_let_in(new_hub: NewHub) -> None:
     """A peer that doesn't answer the close keeps the hub waiting, for as long as we look."""
-    hub: HubProcess = new_hub({"HUB_CLOSE_DEADLINE_S": "4"}).start()
+    hub: HubProcess = new_hub({"HUB_CLOSE_DEADLINE_S": "2"}).start()
     async with raw_mobile(hub, new_name("u")) as stubborn, raw_client(hub.port) as early:
         hub.signal(signal.SIGTERM)
         goodbye = await stubborn.expect("goodbye")
@@ -134,7 +134,7 @@ async def stop_time(hub: HubProcess, *signals: signal.Signals) -> float:
 
 @pytest.mark.hostile
 async def test_a_half_open_handshake_and_a_stalled_reader_hold_up_nobody(new_hub: NewHub) -> None:
-    hub: HubProcess = new_hub({"HUB_DRAIN_DEADLINE_S": "4"}).start()
+    hub: HubProcess = new_hub({"HUB_DRAIN_DEADLINE_S": "3"}).start()
     user, desktop_id = new_name("u"), new_name("d")
     async with (
         raw_client(hub.port) as half_open,
@@ -148,7 +148,7 @@ async def test_a_half_open_handshake_and_a_stalled_reader_hold_up_nobody(new_hub
             await agent.send("agent:response", {"text": "x" * 900_000})
         await agent.sync()
         closes = [asyncio.create_task(peer.closed()) for peer in (agent, phone)]
-        assert await stop_time(hub, signal.SIGTERM) < 4 + 1
+        assert await stop_time(hub, signal.SIGTERM) < 3 + 1
         assert await asyncio.gather(*closes) == [RESTARTING] * 2
         await stalled.hung_up()
     assert "Traceback" not in hub.log, hub.log

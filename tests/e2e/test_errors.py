@@ -61,11 +61,14 @@ async def error_of(peer: Peer) -> dict[str, Any]:
 
 
 async def settled_error(phone: Peer, desktop_id: str) -> dict[str, Any]:
-    """The error that a message for this desktop gets once the hub has asked the store for the phone's desktops."""
+    """The error that a message for this desktop gets once the hub has asked the store for the phone's desktops.
+
+    Until then it waits, or it is told to come back.
+    """
     async with asyncio.timeout(WAIT_S):
         while True:
             await phone.send("user:message", {"desktop_id": desktop_id}, message_id="m")
-            error = await error_of(phone)
+            error = (await phone.expect("error")).payload
             if error["code"] != "unavailable":
                 return error
             await asyncio.sleep(error["retry_after_ms"] / 1000)

@@ -158,6 +158,15 @@ async def test_phones_see_desktops_come_and_go(hub: HubProcess) -> None:
         assert gone.payload["reason"] == "closed"
 
 
+async def test_phones_see_a_desktop_change_its_name(hub: HubProcess) -> None:
+    user, desktop_id = new_name("u"), new_name("d")
+    async with mobile(hub, user) as phone, desktop(hub, desktop_id, user, name="Old"):
+        first = (await phone.expect("desktop:online", desktop_id=desktop_id, name="Old")).payload
+        async with desktop(hub, desktop_id, user, name="New", platform="darwin"):
+            second = (await phone.expect("desktop:online", desktop_id=desktop_id, name="New")).payload
+            assert (second["platform"], second["since"]) == ("darwin", first["since"])
+
+
 async def test_a_goodbye_is_answered_with_1000_and_its_reason_is_passed_on(hub: HubProcess) -> None:
     user, desktop_id = new_name("u"), new_name("d")
     async with mobile(hub, user) as phone, desktop(hub, desktop_id, user) as agent:

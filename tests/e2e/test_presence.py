@@ -145,7 +145,7 @@ async def test_a_record_is_renewed_for_as_long_as_the_connection_lives(brisk_hub
     record_key = f"hub:{{{user}}}:desktop:{desktop_id}"
     async with desktop(brisk_hub, desktop_id, user) as agent:
         first = await seen_as(brisk_hub, desktop_id, "online")
-        end = time.monotonic() + 4.5
+        end = time.monotonic() + 3.2
         while time.monotonic() < end:
             await agent.send("heartbeat")
             assert 0 < brisk_hub.redis("PTTL", record_key) <= 2000
@@ -174,10 +174,10 @@ async def test_the_late_end_of_an_older_connection_touches_nothing(hub: HubProce
         assert [entry["state"] for entry in stream_of(hub, desktop_id)] == ["online"]
 
 
-async def test_presence_after_a_restart_and_after_a_kill(new_hub: NewHub) -> None:
-    """What was known is known again; what was online when the hub was killed is not."""
+async def test_presence_after_a_restart(new_hub: NewHub) -> None:
+    """What was known is known again, and is away. After a kill: test_drain.py."""
     hub = new_hub().start()
-    user, left, drained, killed = (new_name(kind) for kind in "uddd")
+    user, left, drained = (new_name(kind) for kind in "udd")
     async with desktop(hub, left, user, name="Left") as leaving, desktop(hub, drained, user):
         await leaving.leave("bye")
         await seen_as(hub, left, "offline")
@@ -188,13 +188,5 @@ async def test_presence_after_a_restart_and_after_a_kill(new_hub: NewHub) -> Non
     assert (await presence(hub, drained))["state"] == "offline"
     async with mobile(hub, user) as phone:
         assert (await phone.expect("desktop:offline", desktop_id=left)).payload["reason"] == "bye"
-    async with mobile(hub, user) as phone, desktop(hub, killed, user):
-        await phone.expect("desktop:offline", desktop_id=drained)
-        await seen_as(hub, killed, "online")
-        await asyncio.sleep(1.2)  # The append-only file is flushed every second; what is younger may be lost.
-        hub.kill()
-    hub.start()
-    await seen_as(hub, killed, "offline")
     async with mobile(hub, user) as phone:
-        assert (await phone.expect("desktop:offline", desktop_id=killed)).payload["reason"] == "node_lost"
-        await phone.expect("desktop:offline", desktop_id=left, name="Left")
+        await phone.expect("desktop:offline", desktop_id=drained)

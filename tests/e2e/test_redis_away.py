@@ -113,3 +113,19 @@ async def test_a_hub_that_finds_no_redis_starts_all_the_same(new_hub: NewHub, ow
         own_server.start()
         assert await until(lambda: state_of(hub, desktop_id) == "online") <= BACK_S
     assert hub.stop() == 0
+
+
+async def test_what_a_killed_hub_leaves_in_redis_is_gone_within_its_ttl(
+    new_hub: NewHub, own_server: ValkeyServer
+) -> None:
+    settings = {"HUB_HEARTBEAT_TIMEOUT_S": "2", "HUB_PRESENCE_TTL_S": "2", "HUB_REDIS_URL": own_server.url}
+    hub: HubProcess = new_hub(settings).start()
+    user, desktop_id = new_name("u"), new_name("d")
+    record_key = f"hub:{{{user}}}:desktop:{desktop_id}"
+    async with desktop(hub, desktop_id, user):
+        await until(lambda: state_of(hub, desktop_id) == "online")
+        hub.kill()
+        assert own_server.say("EXISTS", record_key) == 1
+        assert await until(lambda: own_server.say("EXISTS", record_key) == 0) <= 2 + 1
+    # It is known still, as one that is away.
+    assert own_server.say("ZSCORE", f"hub:{{{user}}}:desktops", desktop_id) is not None
