@@ -6,6 +6,8 @@ task waits for it, so an idle connection costs memory only (ADR 0006).
 """
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from actors.clock import Clock
@@ -137,10 +139,13 @@ class Connection:
     def write_stalled(self) -> None:
         """The peer reads slower than it is written to."""
         self._stalled_bytes = self._transport.unsent_bytes
-        self._stall = self._around.scheduler.call_later(self._around.policy.write_stall_s, self._check_stall)
+        self._stall = self._around.scheduler.call_later(
+            self._around.policy.write_stall_s, self._guarded, self._check_stall
+        )
 
     def writable_again(self) -> None:
-        """The peer caught up."""
+        """The peer caught up: it lives, though nothing was read from it meanwhile."""
+        self.heard()
         self._stop_stall_watch()
         if self._inbox:
             self._turn()
@@ -233,12 +238,13 @@ class Connection:
         if self._closing is not None:
             return
         if isinstance(answer, Fault):
-            self._refuse(envelope.type, answer, self._around.clock.monotonic())
+            fault = replace(answer, message_id=envelope.message_id)
+            self._refuse(envelope.type, fault, self._around.clock.monotonic())
             return
         self._count(envelope.type, "accepted")
         self.identity = answer
         self._expires_at = _deadline(answer, self._around.clock, self._around.policy.token_grace_s)
-        self._check()
+        self._guarded(self._check)
 
     # -- within --------------------------------------------------------------------------------------------------
 
@@ -298,9 +304,10 @@ class Connection:
         if self._overrun.take(now) > 0.0:
             self.close(CloseReason.RATE_LIMITED)
 
-    def _rang(self) -> None:
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """What a timer calls: a bug of ours ends this connection."""
         try:
-            self._check()
+            act()
         except Exception:
             log.exception(BUG, self.connection_id)
             self.close(CloseReason.HUB_FAULT)
@@ -324,7 +331,7 @@ class Connection:
             self._transport.ping()
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self._around.scheduler.call_later(min(verdict.seconds, token_left), self._rang)
+        self._alarm = self._around.scheduler.call_later(min(verdict.seconds, token_left), self._guarded, self._check)
 
     def _check_stall(self) -> None:
         """A peer that took nothing since the last look doesn't read at all."""
@@ -333,6 +340,7 @@ class Connection:
         if self._transport.unsent_bytes >= self._stalled_bytes:
             self.close(CloseReason.SLOW_CONSUMER)
         else:
+            self.heard()
             self.write_stalled()
 
     def _stop_stall_watch(self) -> None:

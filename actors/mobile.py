@@ -1,10 +1,12 @@
 """A phone's connection: what it may say, and what becomes of it."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from actors.closing import CloseReason
 from actors.connection import Connection
+from actors.ids import DesktopId
 from actors.messages import Delivery, Envelope, ErrorCode, Fault, MobileIdentity
 
 ADDRESSED = frozenset({"user:message", "session:create"})
@@ -42,10 +44,18 @@ class MobileConnection(Connection):
         if isinstance(target, Fault):
             self._refuse(envelope.type, target, now)
             return
+        self._route(envelope, target, now, may_wait=True)
+
+    def _route(self, envelope: Envelope, target: DesktopId, now: float, *, may_wait: bool) -> None:
+        """Deliver, or say why not. A message that comes before the store has told of past desktops waits for that."""
         delivery = self._supervisor.relay_to_desktop(self.identity, target, envelope, now)
         if delivery is Delivery.DELIVERED:
             self._around.tallies.relayed[envelope.type] += 1
             return
+        if delivery is Delivery.UNKNOWN_YET and may_wait:
+            again = partial(self._route, envelope, target, now, may_wait=False)
+            if self._supervisor.await_known(self.identity.user_id, again):
+                return
         code, text, retry_after_ms = _UNDELIVERED[delivery]
         self._count(envelope.type, code.value)
         self.offer(self._around.codec.notice(Fault(code, text, envelope.message_id, retry_after_ms)), now)

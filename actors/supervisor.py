@@ -4,7 +4,7 @@ It never waits: every method runs to its end in the caller's turn, so what it an
 and no lock is needed. Only the offline grace and the store's answers come back later, fenced by epochs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from actors.clock import Clock
@@ -28,6 +28,9 @@ from actors.ports import Codec, DesktopRoute, MobileRoute, PresenceMirror, Route
 from actors.registry import Desktop, Registry, Standing
 from actors.tallies import Tallies
 from actors.turns import Turns
+
+MOST_AWAITING = 256
+"""Messages of one user's phones that may wait for the store to say which desktops there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Supervisor:
         self._records: dict[DesktopId, PresenceRecord] = {}
         self._open: dict[Route, None] = {}
         self._missing = False
+        self._awaiting: dict[UserId, list[Callable[[], object]]] = {}
         self.turned_at = around.clock.monotonic()
         """When `turn` was last called (monotonic seconds): what says that the supervisor's loop turns."""
 
@@ -202,8 +206,18 @@ class Supervisor:
         self._registry.part_mobile(route.identity.user_id, route)
 
     def load_known(self, user_id: UserId) -> None:
-        """Ask the store for the user's desktops of the past."""
-        self._around.mirror.load_known(user_id, lambda known: self._remember(user_id, known))
+        """Ask the store for the user's desktops of the past, unless it is being asked already."""
+        if user_id not in self._awaiting:
+            self._awaiting[user_id] = []
+            self._around.mirror.load_known(user_id, lambda known: self._remember(user_id, known))
+
+    def await_known(self, user_id: UserId, then: Callable[[], object]) -> bool:
+        """Call `then` once the store has answered for this user. False: it isn't being asked, or too many wait."""
+        waiting = self._awaiting.get(user_id)
+        if waiting is None or len(waiting) >= MOST_AWAITING:
+            return False
+        waiting.append(then)
+        return True
 
     def load_what_is_missing(self) -> None:
         """Ask again for the past of every user who couldn't be shown it; called when the store is there."""
@@ -214,11 +228,14 @@ class Supervisor:
             self.load_known(user_id)
 
     def _remember(self, user_id: UserId, known: list[KnownDesktop] | None) -> None:
+        waiting = self._awaiting.pop(user_id, [])
         if known is None:
             self._missing = True
-            return
-        for desktop in self._registry.remember(user_id, known):
-            self._notify(user_id, _offline(desktop))
+        else:
+            for desktop in self._registry.remember(user_id, known):
+                self._notify(user_id, _offline(desktop))
+        for then in waiting:
+            then()
 
     # -- notices -------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from picows import WSListener, WSUpgradeResponse
 from picows.common import WSUpgradeResponseWithListener
-from picows.picows import WSProtocol
+from picows.picows import WSProtocol  # type: ignore[attr-defined] # its stub keeps quiet about it
 
 log = logging.getLogger("hub.transport")
 
@@ -88,7 +88,7 @@ class _SilentAnswer(WSUpgradeResponse):
     status = HTTPStatus.SWITCHING_PROTOCOLS
 
     def __init__(self) -> None:
-        self.headers = {}
+        self.headers = {}  # type: ignore[assignment] # picows only sets one in it
 
     @staticmethod
     def to_bytes() -> bytearray:

@@ -37,6 +37,8 @@ def configure_logs(log_format: str, level: str) -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.WARNING)
+    # Nobody shows them, and each costs every line a look (logging HOWTO, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("sanic.access").disabled = True  # It writes the query, and so the token.
 
 

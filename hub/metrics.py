@@ -1,6 +1,6 @@
 """The node's figures as Prometheus metrics, read when they are asked for (docs/operations.md, "What to watch")."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
 from prometheus_client import Metric
@@ -14,8 +14,9 @@ from hub.node import Node
 class NodeCollector(Collector):
     """Reads the plain integers that the actors count in."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, turned_away: Callable[[], int]) -> None:
         self._node = node
+        self._turned_away = turned_away
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, as of now."""
@@ -54,6 +55,7 @@ class NodeCollector(Collector):
         for labels, count in self._node.refusals.items():
             refusals.add_metric(list(labels), count)
         yield refusals
+        yield CounterMetricFamily("hub_turned_away", "Clients not even answered: no sockets left.", self._turned_away())
 
     def _inboxes(self) -> Iterable[Metric]:
         depths = [route.waiting for route in self._node.supervisor.open_routes()]

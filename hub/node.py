@@ -95,13 +95,13 @@ class Node:
             hub.embedded_valkey.DataDirInUse: If another hub holds the data directory.
             hub.embedded_valkey.EmbeddedValkeyFailed: If the embedded server did not come up.
         """
+        self._turn()
         if self._valkey is not None:
             self._valkey.start()
             await self._valkey.wait_ready(VALKEY_START_S)
             self._restarting = asyncio.create_task(self._valkey.supervise(), name="embedded-valkey")
         await self._keys.refresh()
         await self.mirror.start()
-        self._turn()
         self.ready = True
         log.info("the node %s is ready", self.node_id)
 

@@ -24,12 +24,6 @@ from hub.transport import HIGH_WATER, LOW_WATER, Client, WebSocketTransport
 log = logging.getLogger("hub.upgrade")
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
-    b"Content-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n%b"
-)
-_FULL_BODY = b'{"type":"about:blank","title":"Service Unavailable","status":503,"code":"unavailable","detail":"full"}'
-_HURRIED_S = 1.0
 _TICK_S = 0.01
 
 
@@ -37,8 +31,9 @@ class Door:
     """How many sockets may be open, and how long a stranger may stand in it.
 
     Args:
-        max_sockets: Beyond this many a client is answered 503.
-        spare_sockets: Beyond this many more it isn't even answered, so that file descriptors never run out.
+        max_sockets: With this many open no more are upgraded (503); HTTP is still answered, so that a full hub isn't
+            taken for a dead one.
+        spare_sockets: Beyond this many more nobody is answered, so that file descriptors never run out.
         handshake_s: From the accepted socket to the end of the request, in all.
         upgraded: Returns how many sockets were upgraded and are still open.
     """
@@ -48,41 +43,44 @@ class Door:
         self.spare_sockets = spare_sockets
         self.handshake_s = handshake_s
         self.upgraded = upgraded
-        self.refused = 0
+        self.turned_away = 0
+        """Clients who weren't answered."""
 
 
 class HubProtocol(HttpProtocol):
     """One accepted socket, up to its upgrade."""
 
-    __slots__ = ("_began", "_deadline", "_link", "_refusing", "_upgraded")
+    __slots__ = ("_began", "_deadline", "_link", "_turned_away", "_upgraded")
 
     _link: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client came: let it in, tell it that there is no room, or hang up."""
+        """A client came: let it in, or hang up."""
         door: Door = self.app.ctx.door
-        here = len(self.connections) + door.upgraded()
         self._link = self.transport = cast("asyncio.Transport", transport)
         self._upgraded = False
         self._began: float = self.loop.time()
         self._deadline: asyncio.TimerHandle | None = None
-        self._refusing = here >= door.max_sockets
-        if not self._refusing:
-            self._deadline = self.loop.call_later(door.handshake_s, self._too_late)
-            super().connection_made(transport)
-            return
-        door.refused += 1
-        if here >= door.max_sockets + door.spare_sockets:
+        self._turned_away = self._sockets >= door.max_sockets + door.spare_sockets
+        if self._turned_away:
+            door.turned_away += 1
             self._link.abort()
             return
-        self._deadline = self.loop.call_later(_HURRIED_S, self._too_late)
-        self.connections.add(self)
+        self._deadline = self.loop.call_later(door.handshake_s, self._too_late)
+        super().connection_made(transport)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there is no room for one more WebSocket; this connection counts."""
+        return bool(self._sockets > self.app.ctx.door.max_sockets)
+
+    @property
+    def _sockets(self) -> int:
+        return len(self.connections) + int(self.app.ctx.door.upgraded())
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request came."""
-        if self._refusing:
-            self._link.write(_FULL % (len(_FULL_BODY), _FULL_BODY))
-            self._link.close()
+        if self._turned_away:
             return
         if self._served and self.http is not None and self.http.stage is Stage.IDLE:
             self._began = self.loop.time()
@@ -93,9 +91,7 @@ class HubProtocol(HttpProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone before it was upgraded."""
         self._on_time()
-        if self._refusing:
-            self.connections.discard(self)
-        else:
+        if not self._turned_away:
             super().connection_lost(exc)
 
     def abort(self) -> None:
@@ -105,8 +101,9 @@ class HubProtocol(HttpProtocol):
     def close(self, timeout: float | None = None) -> None:
         """Sanic is done with the connection; after an upgrade it isn't Sanic's to close."""
         if self._upgraded:
-            if self._callback_check_timeouts:
-                self._callback_check_timeouts.cancel()
+            timer = cast("asyncio.TimerHandle | None", self._callback_check_timeouts)
+            if timer is not None:
+                timer.cancel()
             return
         super().close(timeout)
 
@@ -162,7 +159,7 @@ class HubProtocol(HttpProtocol):
         """The request's time is up; each byte would start Sanic's own time anew."""
         self._deadline = None
         http = self.http
-        if http is not None and not self._refusing:
+        if http is not None:
             if http.stage is Stage.RESPONSE or (http.stage is Stage.HANDLER and not http.request_body):
                 return  # The request is here; what takes so long is the answer.
             if http.stage is Stage.IDLE and self._served:

@@ -13,12 +13,14 @@ from hub.presence.store import RedisPresenceStore
 log = logging.getLogger("hub.presence")
 
 BATCH = 100
+BATCH_DELAY_S = 0.02
+"""Phones come in crowds: whoever comes within this time is asked about in one round trip."""
 
 Answer = Callable[[list[KnownDesktop] | None], None]
 
 
 class KnownLoader:
-    """Collects questions while one round trip is under way, and asks them together in the next."""
+    """Collects questions for a moment, and while a round trip is under way, and asks them together."""
 
     def __init__(self, store: RedisPresenceStore) -> None:
         self._store = store
@@ -36,6 +38,7 @@ class KnownLoader:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                await asyncio.sleep(BATCH_DELAY_S)
                 while self._asked:
                     await self._round_trip()
         finally:

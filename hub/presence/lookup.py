@@ -31,7 +31,8 @@ class Lookup:
             commands += _ask_known(user_id)
         async with self._calls.bounded():
             replies = await self._calls.run(commands)
-        return [_known(*pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
+            found = [_known(*pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
+            return await self._still_owned(user_ids, found)
 
     async def desktops(self, desktop_ids: Sequence[DesktopId]) -> list[PresenceAnswer]:
         """Tell where desktops are, in the order asked; all share one deadline."""
@@ -53,7 +54,8 @@ class Lookup:
         as_of = self._clock.wall_ms()
         try:
             async with self._calls.bounded():
-                known = _known(*await self._calls.run(_ask_known(user_id)))
+                listed = _known(*await self._calls.run(_ask_known(user_id)))
+                known = (await self._still_owned([user_id], [listed]))[0]
                 names = [keys.record(user_id, each.desktop_id) for each in known]
                 records = [_record(reply) for reply in await self._calls.run([("HGETALL", name) for name in names])]
         except StoreAway:
@@ -63,6 +65,16 @@ class Lookup:
             for each, record in zip(known, records, strict=True)
         )
         return UserPresence(user_id, "online" if any(records) else "offline", as_of, answers)
+
+    async def _still_owned(
+        self, user_ids: Sequence[UserId], found: list[list[KnownDesktop]]
+    ) -> list[list[KnownDesktop]]:
+        """Leave out what moved to another user while nobody of the former owner was there to be told."""
+        replies = iter(await self._calls.run([("GET", keys.owner(each.desktop_id)) for some in found for each in some]))
+        return [
+            [each for each in some if next(replies) in (user_id.encode(), None)]
+            for user_id, some in zip(user_ids, found, strict=True)
+        ]
 
     async def _slice(self, desktop_ids: Sequence[DesktopId]) -> list[PresenceAnswer]:
         as_of = self._clock.wall_ms()

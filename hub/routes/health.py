@@ -1,6 +1,8 @@
 """What orchestrators ask: is it alive, may traffic go there, how is it doing."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from sanic import HTTPResponse, Request, Sanic
 from sanic.response import json, raw
 from sanic_ext import openapi
@@ -9,10 +11,11 @@ from hub.metrics import NodeCollector
 from hub.node import Node
 
 
-def add_health(app: Sanic, node: Node) -> None:
+def add_health(app: Sanic[Any, Any], node: Node) -> None:
     """Add `/healthz`, `/readyz` and `/metrics`."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(NodeCollector(node))
+    registry.register(NodeCollector(node, lambda: app.ctx.door.turned_away))
+    ProcessCollector(registry=registry)
 
     @app.get("/healthz")
     @openapi.summary("Is the hub alive? Its supervisor's loop turns.")

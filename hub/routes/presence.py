@@ -24,10 +24,10 @@ class PresenceQuery(BaseModel):
     desktop_ids: list[str] = Field(max_length=MOST_IDS, description="ids of desktops")
 
 
-def add_presence(app: Sanic, node: Node) -> None:
+def add_presence(app: Sanic[Any, Any], node: Node) -> None:
     """Add the look-ups."""
 
-    @app.get("/internal/presence/desktops/<desktop_id:str>")
+    @app.get("/internal/presence/desktops/<desktop_id:str>", unquote=True)
     @openapi.summary("Where one desktop is.")
     @openapi.secured("service_token")
     async def desktop(request: Request, desktop_id: str) -> HTTPResponse:
@@ -35,7 +35,7 @@ def add_presence(app: Sanic, node: Node) -> None:
         answer = await node.presence.desktop(DesktopId(_id(desktop_id)))
         return _json(_public(answer))
 
-    @app.get("/internal/presence/users/<user_id:str>")
+    @app.get("/internal/presence/users/<user_id:str>", unquote=True)
     @openapi.summary("Where a user's desktops are.")
     @openapi.secured("service_token")
     async def user(request: Request, user_id: str) -> HTTPResponse:

@@ -4,8 +4,9 @@ from base64 import b64decode
 from binascii import Error as BadBase64
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from sanic import HTTPResponse, Request, Sanic
+from sanic import Request, Sanic
 
 from actors.closing import CloseReason
 from actors.messages import DesktopIdentity, ErrorCode, Fault, MobileIdentity
@@ -17,6 +18,7 @@ from hub.routes.problems import Problem
 from hub.upgrade import protocol_of
 
 SUBPROTOCOL = "hub.v1"
+RETRY_FULL_S = 5
 _BEARER = "bearer."
 _KEY_BYTES = 16
 
@@ -37,16 +39,16 @@ class _Ticket:
     told_after: bool
 
 
-def add_sockets(app: Sanic, node: Node) -> None:
+def add_sockets(app: Sanic[Any, Any], node: Node) -> None:
     """Add both routes."""
 
-    async def desktop(request: Request) -> HTTPResponse | None:
+    async def desktop(request: Request) -> None:
         """A desktop's WebSocket."""
-        return await _admit(node, request, TokenKind.DESKTOP)
+        await _admit(node, request, TokenKind.DESKTOP)
 
-    async def mobile(request: Request) -> HTTPResponse | None:
+    async def mobile(request: Request) -> None:
         """A phone's WebSocket."""
-        return await _admit(node, request, TokenKind.MOBILE)
+        await _admit(node, request, TokenKind.MOBILE)
 
     for handler in (desktop, mobile):
         handler.is_websocket = True  # type: ignore[attr-defined]
@@ -57,6 +59,9 @@ async def _admit(node: Node, request: Request, kind: TokenKind) -> None:
     key = _upgrade_key(request)
     if not node.ready:
         raise Problem(503, "unavailable", node.why_not_ready(), {"Retry-After": str(node.retry_after_s())})
+    if protocol_of(request).crowded:
+        node.count_refusal(kind.value, "full")
+        raise Problem(503, "unavailable", "the hub is full; try again later", {"Retry-After": str(RETRY_FULL_S)})
     _check_origin(node, request)
     ticket = _ticket(node, request)
     try:

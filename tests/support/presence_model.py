@@ -28,7 +28,11 @@ class ModelStore:
 
     async def known(self, user_id: UserId) -> list[KnownDesktop]:
         seen = sorted(self._seen.get(user_id, {}).items(), key=lambda item: (item[1], item[0]), reverse=True)
-        return [self._known_desktop(user_id, desktop_id, last_seen) for desktop_id, last_seen in seen]
+        return [
+            self._known_desktop(user_id, desktop_id, last_seen)
+            for desktop_id, last_seen in seen
+            if self.owners.get(desktop_id, (0, user_id))[1] == user_id
+        ]
 
     async def desktop(self, desktop_id: DesktopId) -> PresenceAnswer:
         _, owner = self.owners.get(desktop_id, (0, None))

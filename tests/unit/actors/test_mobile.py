@@ -7,7 +7,12 @@ from actors.ids import DesktopId
 from actors.messages import KnownDesktop
 from actors.mobile import ADDRESSED, NOT_ALLOWED
 from actors.policy import Policy
+from actors.supervisor import MOST_AWAITING
 from tests.support.peers import Peer, World
+
+
+def past(desktop: str) -> KnownDesktop:
+    return KnownDesktop(DesktopId(desktop), 1, "Desk", None, "closed")
 
 
 def error_of(peer: Peer) -> dict[str, object]:
@@ -56,15 +61,49 @@ def test_whether_another_users_desktop_exists_can_not_be_told_from_the_answer(ta
     assert others.heard() == []
 
 
-def test_before_the_store_has_answered_an_unknown_desktop_is_unavailable_not_denied() -> None:
+def test_a_message_waits_until_the_store_has_told_which_desktops_there_are() -> None:
+    world = World()
+    phone = world.phone()
+    phone.say("user:message", {"desktop_id": "d1"}, message_id="a")
+    phone.say("user:message", {"desktop_id": "nobody"}, message_id="b")
+    assert phone.heard() == []
+    world.mirror.answer([past("d1")])
+    away, *errors = phone.heard()
+    assert away["type"] == "DesktopOffline"
+    assert [(error["payload"]["code"], error["payload"]["message_id"]) for error in errors] == [
+        ("desktop_offline", "a"),
+        ("desktop_not_found", "b"),
+    ]
+
+
+def test_a_message_that_waited_reaches_the_desktop_that_came_meanwhile() -> None:
     world = World()
     phone = world.phone()
     phone.say("user:message", {"desktop_id": "d1"})
-    assert error_of(phone) == {"code": "unavailable", "retry_after_ms": 500}
+    desktop = world.desktop("d1")
+    world.mirror.answer([])
+    assert desktop.heard_types() == ["user:message"]
+
+
+def test_while_the_store_can_not_be_asked_an_unknown_desktop_is_unavailable_not_denied() -> None:
+    world = World()
+    phone = world.phone()
+    phone.say("user:message", {"desktop_id": "d1"})
     world.mirror.answer(None)
+    assert error_of(phone) == {"code": "unavailable", "retry_after_ms": 500}
     phone.say("user:message", {"desktop_id": "d1"})
     assert error_of(phone) == {"code": "unavailable", "retry_after_ms": 500}
     assert world.tallies.outcomes["user:message", "unavailable"] == 2
+
+
+def test_so_many_messages_may_wait_and_no_more() -> None:
+    world = World()
+    phone = world.phone()
+    for _ in range(MOST_AWAITING):
+        phone.say("user:message", {"desktop_id": "d1"})
+    assert phone.heard() == []
+    phone.say("user:message", {"desktop_id": "d1"})
+    assert error_of(phone)["code"] == "unavailable"
 
 
 def test_a_desktop_that_is_here_can_be_reached_while_the_store_is_away() -> None:
