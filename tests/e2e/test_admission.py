@@ -138,6 +138,7 @@ async def test_unknown_paths(hub: HubProcess, path: str, status: int, code: str)
     "origin",
     ["https://evil.example", "null", "", PAGE + ".evil.example", PAGE.replace("https", "http"), PAGE + ":8443"],
 )
+@pytest.mark.hostile
 async def test_a_foreign_page_gets_403_even_with_a_good_token(hub: HubProcess, origin: str) -> None:
     headers = {"Authorization": f"Bearer {good_token(hub, 'mobile')}", "Origin": origin}
     check_problem(await answer(hub, "/ws/mobile", headers), 403, "forbidden")

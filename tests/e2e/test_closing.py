@@ -36,6 +36,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("attack", "code"), FAULTS)
+@pytest.mark.hostile
 async def test_who_breaks_the_protocol_is_told_how_and_cut_off(hub: HubProcess, attack: bytes, code: int) -> None:
     async with raw_desktop(hub, new_name("d"), new_name("u")) as client:
         await client.send(attack)

@@ -1,6 +1,7 @@
 """SIGTERM and kill -9 under live traffic: what a hub that leaves owes to those who are connected."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -96,6 +97,26 @@ async def test_no_message_between_a_connected_pair_is_lost_before_the_goodbye(ne
     assert 0 <= min(waits) < max(waits) <= 4000
 
 
+async def test_what_a_desktop_says_before_it_sees_the_close_still_arrives(new_hub: NewHub) -> None:
+    """It doesn't heed the goodbye; its owner's phone is closed after it."""
+    hub: HubProcess = new_hub({"HUB_RATE_LIMIT": "off"}).start()
+    user, desktop_id = new_name("u"), new_name("d")
+    async with desktop(hub, desktop_id, user) as agent, mobile(hub, user) as phone:
+        listening = asyncio.create_task(phone.last_words())
+        closed = asyncio.create_task(agent.last_words())
+        hub.signal(signal.SIGTERM)
+        sent = 0
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await agent.send("agent:stream", {"n": sent})
+                sent += 1
+                await asyncio.sleep(0)
+        came, phone_closed = await listening
+        assert numbers(came, "agent:stream") == list(range(sent))
+        assert (await closed)[1] == phone_closed == RESTARTING
+        assert await asyncio.to_thread(hub.wait) == 0
+
+
 async def refused_with(hub: HubProcess, path: str) -> tuple[int, dict[str, str]]:
     """The status and the headers of an answer on a connection of its own."""
     async with raw_client(hub.port) as client:
@@ -171,6 +192,7 @@ async def test_a_second_sigterm_hurries(new_hub: NewHub, after: str) -> None:
         assert time.monotonic() - begun < 8
 
 
+@pytest.mark.hostile
 async def test_kill_9_leaves_no_orphan_and_the_next_life_takes_the_data_up(new_hub: NewHub) -> None:
     hub: HubProcess = new_hub({"HUB_PRESENCE_TTL_S": "120"}).start()
     user, desktop_id = new_name("u"), new_name("d")

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from tests.support.clients import Close, Peer, desktop, envelope, mobile, new_name
 from tests.support.hub_process import HubProcess
 from tests.support.raw import PING, PONG, TEXT, RawClient, frame, raw_desktop, raw_mobile
@@ -73,6 +75,7 @@ async def test_pings_are_answered_with_what_they_say(brisk_hub: HubProcess) -> N
         assert await agent.frame() == (PONG, b"hello")
 
 
+@pytest.mark.hostile
 async def test_a_token_that_runs_out_ends_the_connection_within_a_second(brisk_hub: HubProcess) -> None:
     user, desktop_id = new_name("u"), new_name("d")
     begun = time.time()

@@ -67,6 +67,7 @@ class Traffic:
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.hostile
 async def test_redis_is_killed_and_comes_back_under_live_traffic(new_hub: NewHub, own_server: ValkeyServer) -> None:
     hub: HubProcess = new_hub({"HUB_REDIS_URL": own_server.url, "HUB_RATE_LIMIT": "off"}).start()
     user, here, came, went = new_name("u"), new_name("d"), new_name("d"), new_name("d")
@@ -115,6 +116,7 @@ async def test_a_hub_that_finds_no_redis_starts_all_the_same(new_hub: NewHub, ow
     assert hub.stop() == 0
 
 
+@pytest.mark.hostile
 async def test_what_a_killed_hub_leaves_in_redis_is_gone_within_its_ttl(
     new_hub: NewHub, own_server: ValkeyServer
 ) -> None:

@@ -121,9 +121,16 @@ async def test_a_desktop_whose_join_failed_half_way_is_on_nobodys_books(faulty_h
 
 async def test_a_bug_while_a_phone_parts(faulty_hub: HubProcess) -> None:
     async def act() -> None:
-        async with mobile(faulty_hub, f"bug-in-part.{new_name('u')}") as phone:
-            await phone.send("goodbye", {"reason": "bye"})
-            await phone.closed()
+        user = f"bug-in-part.{new_name('u')}"
+        async with (
+            mobile(faulty_hub, user, device_id="v") as older,
+            mobile(faulty_hub, user, device_id="v") as newer,
+        ):
+            # The older one's end is in the newer one's way, and does it no harm.
+            assert await older.closed() == Close(4005, "superseded")
+            assert await newer.sync() == []
+            await newer.send("goodbye", {"reason": "bye"})
+            assert (await newer.closed()).code == 1000
 
     await unharmed(faulty_hub, act)
 
