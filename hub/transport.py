@@ -24,7 +24,8 @@ LOW_WATER: Final = 16384
 HANG_UP_S: Final = 3.0
 """How long a peer may take to read what was written before it closed."""
 
-_LARGE = 16 * READ_BUFFER_BYTES
+_LARGE = 32 * READ_BUFFER_BYTES
+_HEADER = 6
 _TEXT = WSMsgType.TEXT
 _FAULTS = {1002: CloseReason.PROTOCOL_ERROR, 1007: CloseReason.NOT_UTF8, 1009: CloseReason.TOO_BIG}
 
@@ -55,6 +56,7 @@ class WebSocketTransport(WSListener):
         "_fragments_bytes",
         "_loop",
         "_max_bytes",
+        "_parsed",
         "_pong_due",
         "_socket",
         "_turns",
@@ -73,6 +75,7 @@ class WebSocketTransport(WSListener):
         self._fragments_are_text = False
         self._fragments_bytes = 0
         self._pong_due: bytes | None = None
+        self._parsed = 0
         self._close_sent = False
         self._failed = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -140,20 +143,19 @@ class WebSocketTransport(WSListener):
                 and self._fragments is None
                 and not (frame.rsv1 or frame.rsv2 or frame.rsv3)
             ):
-                text = frame.get_payload_as_utf8_text()
-                self._client.receive(text)
-                if len(text) > _LARGE:
-                    self._shrink(frame)
+                self._client.receive(frame.get_payload_as_utf8_text())
             else:
                 self._other_frame(frame)
-                if frame.payload_size > _LARGE:
-                    self._shrink(frame)
         except UnicodeDecodeError:
             self.fail(CloseReason.NOT_UTF8)
         except Exception:
             log.exception("a bug in a connection: it is closed with 1011")
             self.fail(CloseReason.HUB_FAULT)
-        if frame.last_in_buffer:
+        if not frame.last_in_buffer:
+            self._parsed += frame.payload_size + _HEADER
+        else:
+            if self._parsed or frame.payload_size > _LARGE:
+                self._shrink(frame)
             turns.run()
 
     def on_ws_disconnected(self, _: WSTransport) -> None:
@@ -270,8 +272,15 @@ class WebSocketTransport(WSListener):
             self._socket.write_eof()
 
     def _shrink(self, frame: WSFrame) -> None:
-        """A parser's buffer only grows; after a large message a fresh one takes its place, between two frames."""
-        if frame.last_in_buffer and not frame.tail_size and not self._close_sent:
+        """A parser's buffer only grows, with each read that fills it; after a large read a fresh one takes its place.
+
+        It does so between two frames; if a part of the next one was read already, after that.
+        """
+        self._parsed += frame.payload_size
+        if self._parsed <= _LARGE:
+            self._parsed = 0
+        elif not frame.tail_size and not self._close_sent:
+            self._parsed = 0
             self._socket.set_protocol(new_parser(self, self, self._max_bytes))
 
 
