@@ -51,7 +51,7 @@ def new_parser(listener: WSListener, faults: FaultListener, max_frame_bytes: int
         host_port=None,
         ws_path="/",
         is_client_side=False,
-        ws_listener_factory=lambda _: WSUpgradeResponseWithListener(_SilentAnswer(), listener),
+        ws_listener_factory=lambda _: WSUpgradeResponseWithListener(_SILENT_ANSWER, listener),
         logger=_FaultLog(faults),
         disconnect_on_exception=True,
         websocket_handshake_timeout=None,
@@ -93,6 +93,9 @@ class _SilentAnswer(WSUpgradeResponse):
     @staticmethod
     def to_bytes() -> bytearray:
         return bytearray()
+
+
+_SILENT_ANSWER = _SilentAnswer()
 
 
 class _NoSocket:

@@ -1,7 +1,7 @@
 """Reading presence from Redis, without keeping the event loop for long."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from redis.exceptions import ResponseError
 
@@ -26,13 +26,8 @@ class Lookup:
 
     async def known_of(self, user_ids: Sequence[UserId]) -> list[list[KnownDesktop]]:
         """Return the desktops of each user, the one seen last first; raises StoreAway."""
-        commands: list[Command] = []
-        for user_id in user_ids:
-            commands += _ask_known(user_id)
         async with self._calls.bounded():
-            replies = await self._calls.run(commands)
-            found = [_known(*pair) for pair in zip(replies[::2], replies[1::2], strict=True)]
-            return await self._still_owned(user_ids, found)
+            return await self._known_of(user_ids)
 
     async def desktops(self, desktop_ids: Sequence[DesktopId]) -> list[PresenceAnswer]:
         """Tell where desktops are, in the order asked; all share one deadline."""
@@ -54,8 +49,7 @@ class Lookup:
         as_of = self._clock.wall_ms()
         try:
             async with self._calls.bounded():
-                listed = _known(*await self._calls.run(_ask_known(user_id)))
-                known = (await self._still_owned([user_id], [listed]))[0]
+                [known] = await self._known_of([user_id])
                 names = [keys.record(user_id, each.desktop_id) for each in known]
                 records = [_record(reply) for reply in await self._calls.run([("HGETALL", name) for name in names])]
         except StoreAway:
@@ -66,15 +60,21 @@ class Lookup:
         )
         return UserPresence(user_id, "online" if any(records) else "offline", as_of, answers)
 
-    async def _still_owned(
-        self, user_ids: Sequence[UserId], found: list[list[KnownDesktop]]
-    ) -> list[list[KnownDesktop]]:
-        """Leave out what moved to another user while nobody of the former owner was there to be told."""
-        replies = iter(await self._calls.run([("GET", keys.owner(each.desktop_id)) for some in found for each in some]))
-        return [
-            [each for each in some if next(replies) in (user_id.encode(), None)]
-            for user_id, some in zip(user_ids, found, strict=True)
-        ]
+    async def _known_of(self, user_ids: Sequence[UserId]) -> list[list[KnownDesktop]]:
+        """Ask whether a user has any desktops before asking what they are called: most who come first have none."""
+        scores = await self._calls.run([("ZREVRANGE", keys.desktops(each), 0, -1, "WITHSCORES") for each in user_ids])
+        seen = {
+            user_id: fields.pairs(reply)
+            for user_id, reply in zip(user_ids, scores, strict=True)
+            if reply and not isinstance(reply, ResponseError)
+        }
+        entries = await self._calls.run([("HGETALL", keys.known(user_id)) for user_id in seen])
+        desktop_ids = [DesktopId(each.decode()) for some in seen.values() for each in some]
+        owners = iter(await self._calls.run([("GET", keys.owner(each)) for each in desktop_ids]))
+        known = {
+            user_id: _known(user_id, seen[user_id], reply, owners) for user_id, reply in zip(seen, entries, strict=True)
+        }
+        return [known.get(user_id, []) for user_id in user_ids]
 
     async def _slice(self, desktop_ids: Sequence[DesktopId]) -> list[PresenceAnswer]:
         as_of = self._clock.wall_ms()
@@ -101,15 +101,14 @@ class Lookup:
         return answers
 
 
-def _ask_known(user_id: UserId) -> list[Command]:
-    return [("ZREVRANGE", keys.desktops(user_id), 0, -1, "WITHSCORES"), ("HGETALL", keys.known(user_id))]
-
-
-def _known(scores: Reply, entries: Reply) -> list[KnownDesktop]:
-    if isinstance(scores, ResponseError):
-        return []
-    values = {} if isinstance(entries, ResponseError) else fields.pairs(entries)
-    return [fields.known_desktop(each, score, values.get(each)) for each, score in fields.pairs(scores).items()]
+def _known(user_id: UserId, scores: dict[bytes, bytes], names: Reply, owners: Iterator[Reply]) -> list[KnownDesktop]:
+    """Put the answers together, without what moved to another user while nobody of the former owner was told."""
+    values = {} if isinstance(names, ResponseError) else fields.pairs(names)
+    return [
+        fields.known_desktop(each, score, values.get(each))
+        for each, score in scores.items()
+        if next(owners) in (user_id.encode(), None)
+    ]
 
 
 def _record(reply: Reply) -> PresenceRecord | None:
