@@ -55,7 +55,7 @@ class JsonFormatter(logging.Formatter):
             **_subject(record),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)[-_TRACEBACK_CHARS:]
+            line["exception"] = _printable(self.formatException(record.exc_info))[-_TRACEBACK_CHARS:]
         return msgspec.json.encode(line).decode()
 
 
@@ -67,7 +67,7 @@ class PrettyFormatter(logging.Formatter):
         subject = " ".join(f"{name}={value}" for name, value in _subject(record).items())
         line = f"{_time(record)[11:23]} {record.levelname.lower():7} {_cut(record.getMessage())}  {subject}".rstrip()
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)[-_TRACEBACK_CHARS:]
+            line += "\n" + _printable(self.formatException(record.exc_info))[-_TRACEBACK_CHARS:]
         return line
 
 
@@ -78,7 +78,7 @@ def _time(record: logging.LogRecord) -> str:
 def _subject(record: logging.LogRecord) -> dict[str, Any]:
     """What was given as `extra`."""
     return {
-        name: _cut(value) if isinstance(value, str) else value
+        name: value if isinstance(value, int | float) else _cut(str(value))
         for name, value in vars(record).items()
         if name not in _STANDARD and value is not None
     }
@@ -86,6 +86,14 @@ def _subject(record: logging.LogRecord) -> dict[str, Any]:
 
 def _cut(text: str) -> str:
     """Escape what doesn't print, and cut what is too long."""
-    if not text.isprintable():
-        text = text.encode("unicode_escape").decode()
+    text = _escaped(text)
     return text if len(text) <= MOST_CHARS else text[:MOST_CHARS] + "..."
+
+
+def _printable(traceback: str) -> str:
+    """Escape what doesn't print, but for the ends of lines."""
+    return "\n".join(map(_escaped, traceback.split("\n")))
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
