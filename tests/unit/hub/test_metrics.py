@@ -1,0 +1,147 @@
+"""Metrics are read when they are asked for, and say what the actors counted."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from actors.supervisor import Supervisor
+from actors.tallies import LATENCY_BOUNDS_S, Tallies
+from hub.metrics import NodeCollector
+from hub.node import Node
+from tests.support.peers import World
+
+
+@dataclass
+class Mirror:
+    available: bool = True
+    lag_s: float = 0.25
+    written_changes: int = 11
+    outages: int = 2
+    dropped_changes: int = 3
+    dropped_entries: int = 4
+
+
+@dataclass
+class FewNode:
+    """What the metrics read of a node."""
+
+    supervisor: Supervisor
+    tallies: Tallies
+    refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
+    mirror: Mirror = field(default_factory=Mirror)
+
+
+Sample = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class Scraped:
+    """A world, and what a scrape of its node says."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.node = FewNode(self.world.supervisor, self.world.tallies)
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(NodeCollector(cast("Node", self.node), lambda: 9))
+
+    def text(self) -> str:
+        return generate_latest(self._registry).decode()
+
+    def samples(self) -> dict[Sample, float]:
+        families = text_string_to_metric_families(self.text())
+        return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+    def get(self, name: str, **labels: str) -> float:
+        return self.samples()[name, tuple(sorted(labels.items()))]
+
+
+@pytest.fixture
+def scraped() -> Scraped:
+    return Scraped()
+
+
+def test_connections_are_told_by_kind_also_when_there_are_none(scraped: Scraped) -> None:
+    assert scraped.get("hub_connections", kind="mobile") == 0
+    scraped.world.phone()
+    phone, _ = scraped.world.phone(), scraped.world.desktop()
+    phone.hang_up()
+    assert scraped.get("hub_connections", kind="mobile") == 1
+    assert scraped.get("hub_connections", kind="desktop") == 1
+
+
+def test_messages_are_told_by_type_and_outcome(scraped: Scraped) -> None:
+    desktop = scraped.world.desktop()
+    desktop.say("agent:stream")
+    scraped.world.phone()
+    desktop.say("agent:stream")
+    desktop.say("nonsense")
+    assert scraped.get("hub_messages_total", type="agent:stream", outcome="no_receiver") == 1
+    assert scraped.get("hub_messages_total", type="agent:stream", outcome="relayed") == 1
+    assert scraped.get("hub_messages_total", type="-", outcome="unknown_type") == 1
+
+
+def test_no_type_that_a_client_makes_up_becomes_a_label(scraped: Scraped) -> None:
+    phone = scraped.world.phone()
+    for n in range(50):
+        phone.say(f"made-up-{n}")
+    assert "made-up" not in scraped.text()
+
+
+def test_ends_and_refusals_are_told_by_kind_and_reason(scraped: Scraped) -> None:
+    scraped.world.phone().hang_up()
+    scraped.node.refusals["desktop", "token_invalid"] += 3
+    assert scraped.get("hub_closes_total", kind="mobile", reason="closed") == 1
+    assert scraped.get("hub_refused_handshakes_total", kind="desktop", reason="token_invalid") == 3
+    assert scraped.get("hub_turned_away_total") == 9
+
+
+def test_what_waits_in_the_inboxes_is_told_in_all_and_for_the_fullest(scraped: Scraped) -> None:
+    world = scraped.world
+    desktop, phones = world.desktop(), [world.phone(), world.phone()]
+    phones[0].socket.writable = False
+    desktop.say("agent:stream", {"text": "x" * 100})
+    phones[1].socket.writable = False
+    desktop.say("agent:stream")
+    (frames, most), (_, least) = (phone.connection.waiting for phone in phones)
+    assert frames == 2
+    assert scraped.get("hub_inbox_frames") == 3
+    assert scraped.get("hub_inbox_bytes") == most + least
+    assert scraped.get("hub_inbox_deepest_bytes") == most
+
+
+def test_nothing_waits_where_nobody_is(scraped: Scraped) -> None:
+    assert scraped.get("hub_inbox_deepest_bytes") == 0
+
+
+def test_the_latency_histogram_is_cumulative_and_ends_with_all(scraped: Scraped) -> None:
+    histogram = scraped.world.tallies.handover
+    for seconds, times in ((0.0001, 2), (0.003, 5), (60.0, 1)):
+        histogram.observe(seconds, times)
+    counts = [scraped.get("hub_relay_seconds_bucket", le=str(bound)) for bound in LATENCY_BOUNDS_S]
+    assert counts == sorted(counts)
+    assert counts[0] == 2
+    assert scraped.get("hub_relay_seconds_bucket", le="0.005") == 7
+    assert scraped.get("hub_relay_seconds_bucket", le="10.0") == 7
+    assert scraped.get("hub_relay_seconds_bucket", le="+Inf") == 8
+    assert scraped.get("hub_relay_seconds_count") == 8
+    assert scraped.get("hub_relay_seconds_sum") == pytest.approx(60 + 0.015 + 0.0002)
+
+
+def test_the_state_of_the_mirror_is_told(scraped: Scraped) -> None:
+    assert scraped.get("hub_redis_available") == 1
+    assert scraped.get("hub_presence_lag_seconds") == 0.25
+    assert scraped.get("hub_presence_written_total") == 11
+    assert scraped.get("hub_presence_outages_total") == 2
+    assert scraped.get("hub_presence_dropped_total") == 7
+    scraped.node.mirror.available = False
+    assert scraped.get("hub_redis_available") == 0
+
+
+def test_a_scrape_is_of_now(scraped: Scraped) -> None:
+    before = scraped.samples()
+    assert scraped.samples() == before
+    scraped.world.phone()
+    assert scraped.samples() != before
