@@ -42,6 +42,10 @@ class Connection:
     kind: ClassVar[str]
     probed: ClassVar[bool]
     """Whether the hub pings this side; the other speaks by itself."""
+    sends: ClassVar[frozenset[str]]
+    """What this side is there to send, beside the messages of both."""
+    not_allowed: ClassVar[frozenset[str]]
+    """Types of the contract that this side may not send."""
 
     __slots__ = (
         "_alarm",
@@ -291,6 +295,16 @@ class Connection:
             self._faults = SlidingCount(MAX_FAULTS, FAULT_WINDOW_S)
         if self._faults.hit(now):
             self.close(CloseReason.PROTOCOL_ABUSE)
+
+    def _refuse_type(self, envelope: Envelope, now: float) -> None:
+        """Answer a type that this side may not send, or that nobody knows."""
+        kind = envelope.type
+        if kind in self.not_allowed:
+            text = f"a {self.kind} may not send {kind}; it sends {', '.join(sorted(self.sends))}, heartbeat"
+            self._refuse(kind, Fault(ErrorCode.TYPE_NOT_ALLOWED, text, envelope.message_id), now)
+        else:
+            text = "this type is not known; see the table of messages in docs/protocol.md"
+            self._refuse("-", Fault(ErrorCode.UNKNOWN_TYPE, text, envelope.message_id), now)
 
     def _over_rate(self, envelope: Envelope | Fault, wait: float, now: float) -> None:
         self._count("-", ErrorCode.RATE_LIMITED.value)

@@ -6,7 +6,7 @@ from typing import ClassVar
 from actors.closing import CloseReason
 from actors.connection import Connection
 from actors.ids import ConnectionId, Epoch
-from actors.messages import DesktopIdentity, Envelope, ErrorCode, Fault
+from actors.messages import DesktopIdentity, Envelope
 from actors.ports import Authenticator
 from actors.supervisor import Supervisor, Surroundings
 
@@ -22,6 +22,8 @@ class DesktopConnection(Connection):
 
     kind = "desktop"
     probed = False
+    sends = RELAYED
+    not_allowed = NOT_ALLOWED
 
     __slots__ = ("_said", "_stamp", "epoch")
 
@@ -55,12 +57,8 @@ class DesktopConnection(Connection):
         answer = self._ANSWERS.get(kind)
         if answer is not None:
             answer(self, envelope, now)
-        elif kind in NOT_ALLOWED:
-            text = f"a desktop may not send {kind}; it sends {', '.join(sorted(RELAYED))}, heartbeat"
-            self._refuse(kind, Fault(ErrorCode.TYPE_NOT_ALLOWED, text, envelope.message_id), now)
         else:
-            text = "this type is not known; see the table of messages in docs/protocol.md"
-            self._refuse("-", Fault(ErrorCode.UNKNOWN_TYPE, text, envelope.message_id), now)
+            self._refuse_type(envelope, now)
 
     def _farewell(self, reason: str) -> None:
         self._said = reason

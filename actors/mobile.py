@@ -22,6 +22,8 @@ class MobileConnection(Connection):
 
     kind = "mobile"
     probed = True
+    sends = ADDRESSED
+    not_allowed = NOT_ALLOWED
 
     __slots__ = ()
 
@@ -32,12 +34,8 @@ class MobileConnection(Connection):
         answer = self._ANSWERS.get(kind)
         if answer is not None:
             answer(self, envelope, now)
-        elif kind in NOT_ALLOWED:
-            text = f"a mobile may not send {kind}; it sends {', '.join(sorted(ADDRESSED))}, heartbeat"
-            self._refuse(kind, Fault(ErrorCode.TYPE_NOT_ALLOWED, text, envelope.message_id), now)
         else:
-            text = "this type is not known; see the table of messages in docs/protocol.md"
-            self._refuse("-", Fault(ErrorCode.UNKNOWN_TYPE, text, envelope.message_id), now)
+            self._refuse_type(envelope, now)
 
     def _address(self, envelope: Envelope, now: float) -> None:
         target = self._around.codec.addressed_desktop(envelope)
