@@ -156,8 +156,8 @@ async def test_a_message_over_the_limit_in_fragments_is_refused_before_its_end(o
         sent = await asyncio.gather(*(client.send_for(CLOSED_WITHIN_S, part * 10) for client in clients))
         watching.cancel()
         assert min(sent) > MIB
-        # Each sent many times as much. What the limit allows may be kept, and once more while it is put together.
-        assert growth.most < 8 * 3 * MIB
+        # Each sent many times as much. A read takes at most what the kernel's buffer held, some 6 MiB.
+        assert growth.most < 8 * 8 * MIB
 
 
 async def growth_now(growth: Growth) -> None:
