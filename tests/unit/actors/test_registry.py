@@ -128,6 +128,15 @@ def test_a_late_goodbye_of_an_older_epoch_changes_nothing(hub: Hub) -> None:
     assert (found.connection, found.standing, found.last_seen) == ("b", Standing.CONNECTED, 0)
 
 
+def test_the_grace_of_an_older_epoch_does_not_end_a_newer_ones(hub: Hub) -> None:
+    join(hub, "a", 1)
+    hub.part_desktop(D1, Epoch(1), 0)
+    join(hub, "b", 2)
+    hub.part_desktop(D1, Epoch(2), 0)
+    assert hub.settle_desktop(D1, Epoch(1), "lost") is None
+    assert [desktop.standing for desktop in hub.present()] == [Standing.GRACED]
+
+
 def test_parting_and_settling_happen_once(hub: Hub) -> None:
     join(hub, "a", 1)
     hub.admit_mobile(mobile_identity(), "p")
@@ -304,6 +313,15 @@ def test_a_phone_parts_once(hub: Hub) -> None:
     assert not hub.part_mobile(U2, "p")
 
 
+def test_a_device_whose_phone_has_left_supersedes_nobody_when_it_comes_again(hub: Hub) -> None:
+    hub.admit_mobile(mobile_identity(), "p")
+    hub.admit_mobile(mobile_identity(device="x"), "q")
+    hub.part_mobile(U1, "q")
+    change = hub.admit_mobile(mobile_identity(device="x"), "r")
+    assert change is not None
+    assert change.superseded is None
+
+
 def test_a_user_of_whom_nobody_is_connected_is_forgotten_with_all_desktops(hub: Hub) -> None:
     hub.admit_mobile(mobile_identity(), "p")
     hub.remember(U1, [past("d1")])
@@ -313,6 +331,8 @@ def test_a_user_of_whom_nobody_is_connected_is_forgotten_with_all_desktops(hub: 
     hub.part_mobile(U1, "p")
     assert not hub.users
     assert list(hub.present()) == []
+    hub.admit_mobile(mobile_identity("u2"), "q")
+    assert [desktop.desktop_id for desktop in hub.remember(U2, [past("d1"), past("d2")])] == ["d1", "d2"]
 
 
 def test_a_user_is_remembered_while_a_desktop_is_graced(hub: Hub) -> None:
