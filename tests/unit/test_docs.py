@@ -117,7 +117,7 @@ def _metric_names() -> list[str]:
     node.supervisor = Mock(open_routes=Mock(return_value=[]))
     node.mirror = Mock(available=True, lag_s=0.0, written_changes=0, outages=0, dropped_changes=0, dropped_entries=0)
     suffix = {"counter": "_total"}
-    return [metric.name + suffix.get(metric.type, "") for metric in NodeCollector(node).collect()]
+    return [metric.name + suffix.get(metric.type, "") for metric in NodeCollector(node, lambda: 0).collect()]
 
 
 def test_every_metric_is_described() -> None:
