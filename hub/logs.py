@@ -7,6 +7,7 @@ the standard library and msgspec: one for each connection costs little that way.
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -39,6 +40,7 @@ def configure_logs(log_format: str, level: str) -> None:
         logger.setLevel(logging.WARNING)
     # Nobody shows them, and each costs every line a look (logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     logging.getLogger("sanic.access").disabled = True  # It writes the query, and so the token.
 
 
@@ -72,7 +74,14 @@ class PrettyFormatter(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, millisecond = divmod(round(record.created * 1000), 1000)
+    return f"{_second(second)}.{millisecond:03}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(since_epoch: int) -> str:
+    """Return the second; the lines of a busy one share it."""
+    return datetime.fromtimestamp(since_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _subject(record: logging.LogRecord) -> dict[str, Any]:
