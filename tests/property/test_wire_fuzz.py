@@ -9,7 +9,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from actors.desktop import RELAYED
-from actors.ids import DesktopId, DeviceId, UserId
+from actors.ids import DesktopId, DeviceId, UserId, is_id
 from actors.messages import ErrorCode, Fault, MobileIdentity
 from actors.mobile import ADDRESSED
 from hub.wire import JsonCodec, Received
@@ -213,6 +213,7 @@ def test_a_desktop_id_is_read_as_every_other_parser_reads_it(pairs: list[tuple[s
         assert wanted in ([], ["bad id"]) or len({name for name, _ in pairs}) < len(pairs)
     else:
         assert wanted == [target]
+        assert is_id(target)
 
 
 @ci

@@ -148,6 +148,11 @@ def test_a_payload_of_another_kind_is_refused_whatever_the_length_of_the_type(co
         refused(codec, f'{{"type":"{"{" * size}","payload":5,"timestamp":1}}')
 
 
+@pytest.mark.parametrize("kind", ["\n" * 30, "é" * 30, '"' * 30, "\x7f\u2028😀", "{" * 30 + "\n" * 30])
+def test_a_type_of_odd_characters_with_a_good_payload_is_an_envelope(codec: JsonCodec, kind: str) -> None:
+    assert taken(codec, spell(type=kind)).type == kind
+
+
 def test_the_answer_names_the_message_where_that_can_still_be_read(codec: JsonCodec) -> None:
     assert refused(codec, spell(message_id="m", payload=5)).message_id == "m"
     assert refused(codec, spell(message_id="x" * 129)).message_id is None

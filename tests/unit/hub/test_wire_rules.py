@@ -106,6 +106,10 @@ def test_the_shortest_repetition_is_long_enough_to_be_noticed(member: str) -> No
     assert isinstance(decode(text), Fault)
 
 
+def test_letters_of_several_bytes_hide_no_repetition() -> None:
+    assert isinstance(decode('{"type":"a","payload":{"t":"' + "é" * 40 + '"},"timestamp":1,"type":"b"}'), Fault)
+
+
 def test_a_payloads_own_names_are_its_senders_business() -> None:
     assert isinstance(decode(with_payload('{"a":1,"a":2}')), Received)
     assert isinstance(decode('{ "type" : "a" , "payload" : {"a":1,"a":2} , "timestamp" : 1 }'), Received)
