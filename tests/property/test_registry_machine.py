@@ -58,9 +58,9 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @rule(target=links, desktop=desktops, user=users, age=st.integers(0, 3))
     def desktop_comes(self, desktop: DesktopId, user: UserId, age: int) -> Link | object:
-        """A connection of `age` steps ago comes, perhaps behind a newer one of the same desktop."""
+        """A connection of some steps ago comes, perhaps behind a newer one; no two epochs are the same."""
         now = next(self.clock)
-        link = Link(desktop, user, Epoch(10 * now - 15 * age))
+        link = Link(desktop, user, Epoch(100 * now - 130 * age))
         identity = DesktopIdentity(desktop, user, 0.0)
         older = self.holder.get(desktop)
         has_a_place = older is not None and older.user == user
