@@ -1,11 +1,13 @@
 import os
 import time
+from pathlib import Path
 
 import jwt
 import pytest
 from click.testing import CliRunner, Result
 
 from hub.cli.token import token
+from hub.dev_secret import ensure_dev_secret
 
 SECRET = "c4nary-secret-for-the-tests-0123456789"
 
@@ -58,8 +60,14 @@ def test_other_durations_are_refused(ttl: str) -> None:
     assert "should be a duration" in result.stderr
 
 
-def test_without_a_secret_there_is_no_token() -> None:
-    result = _run("internal", "--id", "s", HUB_JWT_SECRET="")
+def test_where_no_key_is_set_the_development_secret_mints(tmp_path: Path) -> None:
+    secret = ensure_dev_secret(tmp_path)
+    result = _run("internal", "--id", "s", HUB_JWT_SECRET="", HUB_DATA_DIR=str(tmp_path))
+    assert jwt.decode(result.stdout.strip(), secret, algorithms=["HS256"], audience="internal")["sub"] == "s"
+
+
+def test_without_a_secret_there_is_no_token(tmp_path: Path) -> None:
+    result = _run("internal", "--id", "s", HUB_JWT_SECRET="", HUB_DATA_DIR=str(tmp_path))
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "HUB_JWT_SECRET" in result.stderr
