@@ -42,16 +42,16 @@ class MobileConnection(Connection):
         if isinstance(target, Fault):
             self._refuse(envelope.type, target, now)
             return
-        self._route(envelope, target, now, may_wait=True)
+        self._route(envelope, target, now)
 
-    def _route(self, envelope: Envelope, target: DesktopId, now: float, *, may_wait: bool) -> None:
+    def _route(self, envelope: Envelope, target: DesktopId, now: float) -> None:
         """Deliver, or say why not. A message that comes before the store has told of past desktops waits for that."""
         delivery = self._supervisor.relay_to_desktop(self.identity, target, envelope, now)
         if delivery is Delivery.DELIVERED:
             self._around.tallies.relayed[envelope.type] += 1
             return
-        if delivery is Delivery.UNKNOWN_YET and may_wait:
-            again = partial(self._route, envelope, target, now, may_wait=False)
+        if delivery is Delivery.UNKNOWN_YET:
+            again = partial(self._route, envelope, target, now)
             if self._supervisor.await_known(self.identity.user_id, again):
                 return
         code, text, retry_after_ms = _UNDELIVERED[delivery]

@@ -139,6 +139,7 @@ class Supervisor:
             self._notify(desktop.owner, _online(desktop))
         if joined.superseded is not None:
             joined.superseded.close(CloseReason.SUPERSEDED)
+        self._try_again(desktop.owner)
         return True
 
     def part_desktop(self, route: DesktopRoute, presence_reason: str, *, graced: bool) -> None:
@@ -212,12 +213,23 @@ class Supervisor:
             self._around.mirror.load_known(user_id, lambda known: self._remember(user_id, known))
 
     def await_known(self, user_id: UserId, then: Callable[[], object]) -> bool:
-        """Call `then` once the store has answered for this user. False: it isn't being asked, or too many wait."""
+        """Call `then` when a desktop of this user comes, or the store has answered; it may ask to wait again.
+
+        False: the store isn't being asked, or too many wait.
+        """
         waiting = self._awaiting.get(user_id)
         if waiting is None or len(waiting) >= MOST_AWAITING:
             return False
         waiting.append(then)
         return True
+
+    def _try_again(self, user_id: UserId) -> None:
+        """A desktop came: what waited for it goes before what is sent to it now."""
+        waiting = self._awaiting.get(user_id)
+        if waiting:
+            self._awaiting[user_id] = []
+            for then in waiting:
+                then()
 
     def load_what_is_missing(self) -> None:
         """Ask again for the past of every user who couldn't be shown it; called when the store is there."""
