@@ -179,10 +179,10 @@ def test_a_new_token_lets_the_connection_live_on() -> None:
 def test_a_bad_new_token_changes_nothing_and_is_answered() -> None:
     world = World()
     phone = world.phone(lasts_s=60)
-    phone.say("auth:refresh", {"token": "bad"})
+    phone.say("auth:refresh", {"token": "bad"}, message_id="m")
     world.auth.answer(Fault(ErrorCode.TOKEN_INVALID, "no"))
-    world.scheduler.settle()
-    assert [error["payload"]["code"] for error in phone.heard()] == ["token_invalid"]
+    [error] = phone.heard()
+    assert (error["payload"]["code"], error["payload"]["message_id"]) == ("token_invalid", "m")
     world.advance(60)
     assert phone.closed() is CloseReason.TOKEN_EXPIRED
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from actors.closing import CloseReason
-from actors.connection import FAULT_WINDOW_S, MAX_FAULTS
+from actors.connection import MAX_FAULTS
 from actors.ids import DesktopId
 from actors.messages import CameOnline
 from actors.policy import Policy
@@ -54,10 +54,20 @@ def test_60_bad_messages_every_ten_seconds_are_borne_for_ever() -> None:
     world = World(UNLIMITED)
     phone = world.phone()
     for _ in range(5):
-        for _ in range(MAX_FAULTS):
+        for _ in range(60):
             phone.say_text("nonsense")
-        world.advance(FAULT_WINDOW_S + 0.001)
+        world.advance(10.001)
     assert phone.closed() is None
+
+
+def test_61_bad_messages_spread_over_almost_ten_seconds_are_too_many() -> None:
+    world = World(UNLIMITED)
+    phone = world.phone()
+    for _ in range(61):
+        assert phone.closed() is None
+        phone.say_text("nonsense")
+        world.advance(9.9 / 60)
+    assert phone.closed() is CloseReason.PROTOCOL_ABUSE
 
 
 def test_bad_messages_of_every_kind_count_together() -> None:
@@ -233,6 +243,22 @@ def test_a_peer_that_takes_a_little_is_given_time_again() -> None:
     assert phone.closed() is CloseReason.SLOW_CONSUMER
 
 
+def test_a_peer_that_takes_a_little_at_a_time_lives() -> None:
+    world = World()
+    phone = world.phone()
+    stall(phone, 1000)
+    for left in range(999, 959, -1):
+        phone.socket.unsent_bytes = left
+        world.advance(5)
+    assert phone.closed() is None
+    phone.socket.writable = True
+    phone.connection.writable_again()
+    world.advance(119)
+    assert phone.closed() is None
+    world.advance(1)
+    assert phone.closed() is CloseReason.HEARTBEAT_TIMEOUT
+
+
 def test_what_waits_goes_out_before_the_close_frame() -> None:
     world = World()
     phone, desktop = world.phone(), world.desktop()
@@ -290,6 +316,22 @@ def test_a_connection_whose_alarm_fails_is_closed_with_1011(
     assert other.closed() is None
     assert [record.levelname for record in caplog.records if record.levelno >= logging.ERROR] == ["ERROR"]
     assert "c1" in caplog.records[-1].getMessage() or "c1" in caplog.text
+
+
+def test_a_connection_whose_leaving_fails_is_closed_all_the_same(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    old = world.desktop()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("injected: parting fails")
+
+    monkeypatch.setattr(type(old.connection), "_part", fail)
+    new = world.desktop()
+    assert old.closed() is CloseReason.SUPERSEDED
+    assert new.closed() is None
+    assert [record.levelname for record in caplog.records if record.levelno >= logging.ERROR] == ["ERROR"]
 
 
 class NoPresence(PlainCodec):

@@ -80,9 +80,25 @@ def test_a_message_that_waited_reaches_the_desktop_that_came_meanwhile() -> None
     world = World()
     phone = world.phone()
     phone.say("user:message", {"desktop_id": "d1"})
-    desktop = world.desktop("d1")
+    desktop = world.desktop_peer("d1")
+    desktop.open()
+    assert desktop.heard_types() == ["Welcome", "user:message"]
     world.mirror.answer([])
-    assert desktop.heard_types() == ["user:message"]
+    assert desktop.heard() == []
+
+
+def test_a_message_that_waited_goes_before_those_that_are_sent_when_its_desktop_is_there() -> None:
+    world = World()
+    phone = world.phone()
+    for name in ("first", "second"):
+        phone.say("user:message", {"desktop_id": "d1"}, message_id=name)
+    phone.say("user:message", {"desktop_id": "d2"}, message_id="other")
+    desktop = world.desktop_peer("d1")
+    desktop.open()
+    phone.say("user:message", {"desktop_id": "d1"}, message_id="third")
+    assert [message.get("message_id") for message in desktop.heard()] == [None, "first", "second", "third"]
+    world.mirror.answer([past("d2")])
+    assert [message["payload"].get("code") for message in phone.heard()] == [None, None, "desktop_offline"]
 
 
 def test_while_the_store_can_not_be_asked_an_unknown_desktop_is_unavailable_not_denied() -> None:

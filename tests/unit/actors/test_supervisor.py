@@ -163,6 +163,7 @@ def test_who_could_not_be_shown_the_past_is_shown_it_when_the_store_is_back() ->
 
 def test_nothing_is_asked_again_for_who_has_left_meanwhile() -> None:
     world = World()
+    world.desktop()
     phone = world.phone()
     phone.hang_up()
     world.mirror.answer(None)
