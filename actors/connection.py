@@ -47,24 +47,26 @@ class Connection:
     not_allowed: ClassVar[frozenset[str]]
     """Types of the contract that this side may not send."""
 
-    __slots__ = (
-        "_alarm",
+    # What every message touches comes first, so that it shares a line of the processor's cache.
+    __slots__ = (  # noqa: RUF023
         "_around",
-        "_auth",
-        "_bucket",
         "_closing",
+        "_last_heard",
+        "_whole_at",
+        "_inbox",
+        "_transport",
+        "offer",
+        "_supervisor",
+        "_alarm",
+        "_auth",
         "_expires_at",
         "_faults",
-        "_inbox",
         "_overrun",
         "_stall",
         "_stalled_bytes",
-        "_supervisor",
-        "_transport",
         "_watchdog",
         "connection_id",
         "identity",
-        "offer",
     )
 
     identity: Any
@@ -86,7 +88,8 @@ class Connection:
         self._inbox = Inbox(policy.inbox_frames, policy.inbox_bytes, self._wake, self._overflow)
         self.offer = self._inbox.offer
         self._watchdog = Watchdog(policy.heartbeat_timeout_s, policy.ping_interval_s if self.probed else None, now)
-        self._bucket = None if policy.rate is None else TokenBucket(policy.rate, policy.burst, now)
+        self._last_heard = now
+        self._whole_at = now
         self._overrun: TokenBucket | None = None
         self._faults: SlidingCount | None = None
         self._expires_at = _deadline(identity, around.clock, policy.token_grace_s)
@@ -118,13 +121,17 @@ class Connection:
         """One whole message came."""
         around = self._around
         now = around.clock.monotonic()
-        self._watchdog.last_heard = now
+        self._last_heard = now
         if self._closing is not None and not self._still_relays():
             return
         envelope = around.codec.decode(text)
-        if self._bucket is not None and (wait := self._bucket.take(now)) > 0.0:
-            self._over_rate(envelope, wait, now)
-        elif isinstance(envelope, Fault):
+        if around.pace is not None:
+            whole_at = around.pace.admit(self._whole_at, now)
+            if whole_at < 0.0:
+                self._over_rate(envelope, -whole_at, now)
+                return
+            self._whole_at = whole_at
+        if isinstance(envelope, Fault):
             self._refuse("-", envelope, now)
         else:
             self._accept(envelope, now)
@@ -138,7 +145,7 @@ class Connection:
 
     def heard(self) -> None:
         """Some frame came: the peer lives."""
-        self._watchdog.last_heard = self._around.clock.monotonic()
+        self._last_heard = self._around.clock.monotonic()
 
     def write_stalled(self) -> None:
         """The peer reads slower than it is written to."""
@@ -337,6 +344,7 @@ class Connection:
             self.offer(self._around.codec.notice(fault), now)
             self.close(CloseReason.TOKEN_EXPIRED)
             return
+        self._watchdog.last_heard = self._last_heard
         verdict = self._watchdog.check(now)
         if isinstance(verdict, Dead):
             self.close(CloseReason.HEARTBEAT_TIMEOUT)

@@ -7,7 +7,8 @@ from actors.closing import CloseReason
 from actors.connection import Connection
 from actors.ids import ConnectionId, Epoch
 from actors.messages import DesktopIdentity, Envelope
-from actors.ports import Authenticator
+from actors.ports import Authenticator, DesktopRoute, MobileRoute
+from actors.registry import User
 from actors.supervisor import Supervisor, Surroundings
 
 RELAYED = frozenset({"agent:stream", "agent:response", "agent:status"})
@@ -25,7 +26,7 @@ class DesktopConnection(Connection):
     sends = RELAYED
     not_allowed = NOT_ALLOWED
 
-    __slots__ = ("_said", "_stamp", "epoch")
+    __slots__ = ("_home", "_said", "_stamp", "epoch")
 
     identity: DesktopIdentity
 
@@ -42,13 +43,14 @@ class DesktopConnection(Connection):
         self.epoch = epoch
         self._stamp = around.codec.mobile_stamp(identity.desktop_id)
         self._said: str | None = None
+        self._home: User[DesktopRoute, MobileRoute] | None = None
 
     def _accept(self, envelope: Envelope, now: float) -> None:
         kind = envelope.type
         if kind in RELAYED:
             around = self._around
             frame = around.codec.to_mobile(envelope, self._stamp)
-            heard = self._supervisor.relay_to_mobiles(self.identity.user_id, frame, now)
+            heard = 0 if self._home is None else self._supervisor.relay_to_mobiles(self._home, frame, now)
             if heard:
                 around.tallies.relayed[kind] += heard
             else:
@@ -64,7 +66,9 @@ class DesktopConnection(Connection):
         self._said = reason
 
     def _join(self) -> bool:
-        return self._supervisor.join_desktop(self)
+        joined = self._supervisor.join_desktop(self)
+        self._home = self._supervisor.home(self.identity.user_id)
+        return joined
 
     def _part(self, reason: CloseReason) -> None:
         self._supervisor.part_desktop(self, self._said or reason.value.presence, graced=reason.value.graced)

@@ -7,28 +7,43 @@ ROUNDING: Final = 0.01
 """Part of a token that is given on top, so that rounding never takes the last one of a burst."""
 
 
-class TokenBucket:
-    """Lets `burst` messages through at once and `rate` a second in the long run.
+class Pace:
+    """How fast one may go: `burst` at once, and `rate` a second in the long run.
 
-    Kept as one number, the time at which the bucket would be full again (the "generic cell rate algorithm", ITU-T
-    I.371): it is asked for every message.
+    Who is held to it keeps one number, the time at which the allowance would be whole again (the "generic cell rate
+    algorithm", ITU-T I.371), and nothing else: it is asked for every message, and what all connections share stays in
+    the processor's cache.
     """
 
-    __slots__ = ("_depth", "_full_at", "_interval")
+    __slots__ = ("_depth", "_interval")
 
-    def __init__(self, rate: float, burst: float, now: float) -> None:
+    def __init__(self, rate: float, burst: float) -> None:
         self._interval = 1.0 / rate
         self._depth = (burst - 1.0 + ROUNDING) / rate
-        self._full_at = now
+
+    def admit(self, whole_at: float, now: float) -> float:
+        """Return the new `whole_at`; or, for one too many, minus the seconds until there is room (below 0)."""
+        if whole_at < now:
+            return now + self._interval
+        excess = whole_at - now - self._depth
+        return -excess if excess > 0.0 else whole_at + self._interval
+
+
+class TokenBucket:
+    """A `Pace`, and where one stands with it."""
+
+    __slots__ = ("_pace", "_whole_at")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._pace = Pace(rate, burst)
+        self._whole_at = now
 
     def take(self, now: float) -> float:
         """Take one token: 0.0 when there was one, else the seconds until there will be one."""
-        full_at = self._full_at
-        if full_at < now:
-            full_at = now
-        elif full_at - now > self._depth:
-            return full_at - now - self._depth
-        self._full_at = full_at + self._interval
+        whole_at = self._pace.admit(self._whole_at, now)
+        if whole_at < 0.0:
+            return -whole_at
+        self._whole_at = whole_at
         return 0.0
 
 

@@ -56,11 +56,18 @@ class Desktop(Generic[D]):
 
 
 class User(Generic[D, M]):
-    """One user who has anybody connected. `known_loaded`: the desktops of the past were asked for and came."""
+    """One user who has anybody connected.
 
-    __slots__ = ("desktops", "devices", "known_loaded", "mobiles")
+    Attributes:
+        mobiles: The phones' connections, each with its device.
+        listeners: The same connections, as a snapshot that can be gone through while they come and go.
+        known_loaded: Whether the desktops of the past were asked for and came.
+    """
+
+    __slots__ = ("desktops", "devices", "known_loaded", "listeners", "mobiles")
 
     def __init__(self) -> None:
+        self.listeners: tuple[M, ...] = ()
         self.mobiles: dict[M, DeviceId | None] = {}
         self.devices: dict[DeviceId, M] = {}
         self.desktops: dict[DesktopId, Desktop[D]] = {}
@@ -185,6 +192,7 @@ class Registry(Generic[D, M]):
         if older is not None:
             del user.mobiles[older]
         user.mobiles[connection] = who.device_id
+        user.listeners = tuple(user.mobiles)
         if who.device_id is not None:
             user.devices[who.device_id] = connection
         return MobileJoined(older)
@@ -195,6 +203,7 @@ class Registry(Generic[D, M]):
         if user is None or connection not in user.mobiles:
             return False
         device_id = user.mobiles.pop(connection)
+        user.listeners = tuple(user.mobiles)
         if device_id is not None:
             del user.devices[device_id]
         self._drop_if_idle(user_id)

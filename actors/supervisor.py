@@ -5,12 +5,13 @@ and no lock is needed. Only the offline grace and the store's answers come back 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from actors.clock import Clock
 from actors.closing import CloseReason
 from actors.ids import DesktopId, NodeId, UserId
 from actors.inbox import Offer
+from actors.limits import Pace
 from actors.messages import (
     CameOnline,
     Delivery,
@@ -25,7 +26,7 @@ from actors.messages import (
 )
 from actors.policy import Policy
 from actors.ports import Codec, DesktopRoute, MobileRoute, PresenceMirror, Route, Scheduler
-from actors.registry import Desktop, Registry, Standing
+from actors.registry import Desktop, Registry, Standing, User
 from actors.tallies import Tallies
 from actors.turns import Turns
 
@@ -45,6 +46,12 @@ class Surroundings:
     mirror: PresenceMirror
     policy: Policy
     tallies: Tallies
+    pace: Pace | None = field(init=False)
+    """How fast each client may send, or None for no limit."""
+
+    def __post_init__(self) -> None:
+        rate = self.policy.rate
+        object.__setattr__(self, "pace", None if rate is None else Pace(rate, self.policy.burst))
 
 
 class Supervisor:
@@ -95,20 +102,17 @@ class Supervisor:
 
     # -- routes --------------------------------------------------------------------------------------------------
 
-    def relay_to_mobiles(self, user_id: UserId, frame: bytes, now: float) -> int:
-        """Offer a desktop's frame to all phones of its owner, and return how many there are."""
-        user = self._users.get(user_id)
-        if user is None:
-            return 0
-        mobiles = user.mobiles
-        if len(mobiles) == 1:
-            next(iter(mobiles)).offer(frame, now)
-            return 1
-        # A phone whose inbox is full closes itself, and so leaves the registry, while we go round.
-        receivers = list(mobiles)
-        for mobile in receivers:
+    def home(self, user_id: UserId) -> User[DesktopRoute, MobileRoute] | None:
+        """The entry of a user who has anybody connected. It stays the same for as long as somebody is."""
+        return self._users.get(user_id)
+
+    @staticmethod
+    def relay_to_mobiles(home: User[DesktopRoute, MobileRoute], frame: bytes, now: float) -> int:
+        """Offer a frame to all phones of a user, and return how many there are."""
+        listeners = home.listeners
+        for mobile in listeners:
             mobile.offer(frame, now)
-        return len(receivers)
+        return len(listeners)
 
     def relay_to_desktop(self, sender: MobileIdentity, target: DesktopId, envelope: Envelope, now: float) -> Delivery:
         """Offer a phone's message to the desktop it names, if that is its own user's."""
@@ -255,7 +259,7 @@ class Supervisor:
         user = self._users.get(user_id)
         if user is None or not user.mobiles:
             return
-        self.relay_to_mobiles(user_id, self._around.codec.notice(notice), self._around.clock.monotonic())
+        self.relay_to_mobiles(user, self._around.codec.notice(notice), self._around.clock.monotonic())
 
 
 def _standing(desktop: Desktop[DesktopRoute], now_ms: int) -> Notice:

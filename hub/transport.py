@@ -60,13 +60,11 @@ class WebSocketTransport(WSListener):
         "_pong_due",
         "_socket",
         "_turns",
-        "_write",
         "writable",
     )
 
     def __init__(self, transport: asyncio.Transport, client: Client, max_bytes: int, turns: Turns) -> None:
         self._socket = transport
-        self._write = transport.write
         self._client = client
         self._max_bytes = max_bytes
         self._turns = turns
@@ -114,19 +112,19 @@ class WebSocketTransport(WSListener):
     def write(self, frames: Sequence[bytes]) -> None:
         """Hand over finished frames; all of one turn of the loop leave in one system call."""
         if not self._close_sent:
-            self._write(frames[0] if len(frames) == 1 else b"".join(frames))
+            self._socket.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def ping(self) -> None:
         """Send a ping frame."""
         if not self._close_sent:
-            self._write(PING_FRAME)
+            self._socket.write(PING_FRAME)
 
     def close(self, reason: CloseReason, *, deadline_s: float) -> None:
         """Send the close frame, and cut the link when the peer hasn't closed in time; again: hasten that."""
         if self._close_sent:
             self._hasten(deadline_s)
             return
-        self._write(close_frame(reason.code, reason.label))
+        self._socket.write(close_frame(reason.code, reason.label))
         self._close_sent = True
         self._deadline = self._loop.call_later(deadline_s, self._socket.abort)
 
@@ -220,7 +218,7 @@ class WebSocketTransport(WSListener):
         if self._close_sent:
             return
         if self.writable:
-            self._write(pong_frame(body))
+            self._socket.write(pong_frame(body))
         else:
             self._pong_due = body  # RFC 6455, section 5.5.3: answering the latest ping is enough.
 
@@ -232,7 +230,7 @@ class WebSocketTransport(WSListener):
                 self.fail(CloseReason.PROTOCOL_ERROR)
                 return
             self._client.peer_closed()
-            self._write(closing_frame(code))
+            self._socket.write(closing_frame(code))
             self._close_sent = True
         if self._deadline is None:
             self._deadline = self._loop.call_later(HANG_UP_S, self._socket.abort)
