@@ -171,6 +171,13 @@ async def test_a_large_messages_buffer_is_given_back(opcode: int, fragmented: bo
         assert buffer_of(wire) <= KEPT
 
 
+async def test_a_large_message_with_nothing_behind_it_leaves_a_small_buffer() -> None:
+    async with line(max_bytes=1 << 20) as wire:
+        give(wire, frame(TEXT, b"x" * 400_000))
+        assert len(wire.listener.texts) == 1
+        assert buffer_of(wire) <= KEPT
+
+
 async def test_a_flood_of_small_messages_makes_no_large_buffer() -> None:
     async with line() as wire:
         flood = frame(TEXT, b"x" * 100) * 10_000

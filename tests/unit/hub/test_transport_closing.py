@@ -110,7 +110,7 @@ async def test_a_peer_that_closes_but_keeps_its_socket_open_is_hung_up_on(monkey
 
 
 async def test_a_peer_that_broke_the_protocol_reads_why_although_it_goes_on_sending() -> None:
-    async with line() as wire:
+    async with line(deadline_s=60) as wire:
         await wire.send(frame(TEXT, b"\xff"))
         for _ in range(100):
             await wire.send(frame(TEXT, b"x" * 1000))
