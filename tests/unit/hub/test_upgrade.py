@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import importlib.metadata
 import logging
 import secrets
@@ -178,6 +179,20 @@ async def test_after_the_upgrade_sanic_has_forgotten_the_connection_and_writes_n
         assert await client.frame() == Frame(TEXT, b"ok")
 
 
+async def test_after_the_upgrade_nothing_of_sanics_protocol_is_kept() -> None:
+    def protocols() -> int:
+        gc.collect()
+        return sum(type(one) is HubProtocol for one in gc.get_objects())
+
+    async with served() as hub:
+        before = protocols()
+        client = await hub.client()
+        await _until(lambda: bool(hub.server.connections))
+        assert protocols() == before + 1
+        await client.upgrade("/ws")
+        await _until(lambda: protocols() == before)
+
+
 async def test_what_came_behind_the_request_is_read_however_much() -> None:
     async with served() as hub:
         client = await hub.client()
@@ -253,6 +268,16 @@ async def test_the_second_request_of_a_connection_has_a_deadline_of_its_own() ->
         await asyncio.sleep(HANDSHAKE_S * 1.5)
         await client.send(b"GET /pl")
         assert await _cut_off_after(client) == pytest.approx(HANDSHAKE_S, abs=0.15)
+
+
+async def test_a_second_request_that_begins_early_has_its_whole_time() -> None:
+    async with served() as hub:
+        client = await hub.client()
+        await client.send(GET.format("/plain").encode())
+        assert b"200 OK" in await client.read()
+        await asyncio.sleep(HANDSHAKE_S * 0.75)
+        await client.send(b"GET /pl")
+        assert await _cut_off_after(client) == pytest.approx(HANDSHAKE_S, abs=0.1)
 
 
 async def test_an_answer_that_takes_longer_than_the_deadline_is_waited_for() -> None:
