@@ -22,7 +22,7 @@ PHONE = MobileIdentity(UserId("u1"), 0.0, DeviceId("x"))
 MEMBERS = ("type", "payload", "timestamp", "message_id")
 FORWARDED = sorted(RELAYED | ADDRESSED)
 
-ci = settings(max_examples=100, deadline=None)
+ci = settings(max_examples=70, deadline=None)
 
 # -- texts ---------------------------------------------------------------------------------------------------------
 

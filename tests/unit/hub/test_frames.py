@@ -47,9 +47,9 @@ def test_a_tail_stands_behind_the_body_in_the_same_frame(size: int) -> None:
     assert read(text_frame(b"x" * size, tail)).data == b"x" * size + tail
 
 
-@pytest.mark.parametrize("size", range(0, 4200, 7))
-def test_prepared_headers_say_what_computed_ones_would(size: int) -> None:
-    assert text_frame(b"x" * size) == Frame(Opcode.TEXT, b"x" * size).serialize(mask=False)
+def test_prepared_headers_say_what_computed_ones_would() -> None:
+    for size in range(4200):
+        assert text_frame(b"x" * size) == Frame(Opcode.TEXT, b"x" * size).serialize(mask=False)
 
 
 def test_a_ping_is_empty() -> None:
