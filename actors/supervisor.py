@@ -30,7 +30,7 @@ from actors.registry import Desktop, Registry, Standing, User
 from actors.tallies import Tallies
 from actors.turns import Turns
 
-MOST_AWAITING = 256
+MOST_AWAITING = 64
 """Messages of one user's phones that may wait for the store to say which desktops there are."""
 
 

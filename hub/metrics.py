@@ -7,8 +7,11 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from actors.closing import CloseReason
 from actors.tallies import LATENCY_BOUNDS_S
 from hub.node import Node
+
+_CODES = {reason.label: str(reason.code) for reason in CloseReason}
 
 
 class NodeCollector(Collector):
@@ -47,9 +50,11 @@ class NodeCollector(Collector):
         yield family
 
     def _ends(self) -> Iterable[Metric]:
-        closes = CounterMetricFamily("hub_closes", "Ended connections by kind and reason.", labels=["kind", "reason"])
-        for labels, count in self._node.tallies.closes.items():
-            closes.add_metric(list(labels), count)
+        closes = CounterMetricFamily(
+            "hub_closes", "Ended connections by kind, close code and reason.", labels=["kind", "code", "reason"]
+        )
+        for (kind, reason), count in self._node.tallies.closes.items():
+            closes.add_metric([kind, _CODES[reason], reason], count)
         yield closes
         refusals = CounterMetricFamily("hub_refused_handshakes", "Handshakes refused.", labels=["kind", "reason"])
         for labels, count in self._node.refusals.items():

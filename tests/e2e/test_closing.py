@@ -178,7 +178,7 @@ async def test_4101_who_does_not_slow_down(brisk_hub: HubProcess) -> None:
 
 async def test_4102_who_reads_nothing(brisk_hub: HubProcess) -> None:
     def closed() -> float:
-        return brisk_hub.metric("hub_closes_total", kind="mobile", reason="slow_consumer")
+        return brisk_hub.metric("hub_closes_total", kind="mobile", code="4102", reason="slow_consumer")
 
     user, before = new_name("u"), closed()
     async with (

@@ -53,7 +53,7 @@ async def warm_up(hub: HubProcess, bytes_of_text: int = 900_000) -> None:
 
 def slow_ones(hub: HubProcess) -> float:
     """How many phones were closed as slow consumers, so far."""
-    return hub.metric("hub_closes_total", kind="mobile", reason="slow_consumer")
+    return hub.metric("hub_closes_total", kind="mobile", code="4102", reason="slow_consumer")
 
 
 async def closed_slow(hub: HubProcess, many: float) -> None:

@@ -93,7 +93,7 @@ def test_no_type_that_a_client_makes_up_becomes_a_label(scraped: Scraped) -> Non
 def test_ends_and_refusals_are_told_by_kind_and_reason(scraped: Scraped) -> None:
     scraped.world.phone().hang_up()
     scraped.node.refusals["desktop", "token_invalid"] += 3
-    assert scraped.get("hub_closes_total", kind="mobile", reason="closed") == 1
+    assert scraped.get("hub_closes_total", kind="mobile", code="1000", reason="closed") == 1
     assert scraped.get("hub_refused_handshakes_total", kind="desktop", reason="token_invalid") == 3
     assert scraped.get("hub_turned_away_total") == 9
 
