@@ -1,7 +1,7 @@
 """Where a desktop is: what other services ask, with a Service Token (docs/protocol.md, "Presence over HTTP")."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from pydantic import BaseModel, Field, ValidationError
@@ -13,6 +13,7 @@ from hub.auth.refusal import TokenRefused
 from hub.auth.tokens import TokenKind
 from hub.node import Node
 from hub.presence.answers import PresenceAnswer
+from hub.routes.bearer import bearer_token
 from hub.routes.problems import Problem
 
 MOST_IDS = 1000
@@ -55,18 +56,18 @@ def add_presence(app: Sanic[Any, Any], node: Node) -> None:
 
 
 async def _check_service(node: Node, request: Request) -> None:
+    token = bearer_token(request)
     try:
-        await node.verifier.verify(_bearer(request), TokenKind.INTERNAL)
+        if token is None:
+            _refuse_without_token()
+        await node.verifier.verify(token, TokenKind.INTERNAL)
     except TokenRefused as refused:
         node.count_refusal("internal", refused.code)
         raise Problem.of(refused) from None
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.getone("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise TokenRefused("token_invalid", "no token: send Authorization: Bearer TOKEN with a Service Token")
-    return str(token).strip()
+def _refuse_without_token() -> NoReturn:
+    raise TokenRefused("token_invalid", "no token: send Authorization: Bearer TOKEN with a Service Token")
 
 
 def _id(text: str) -> str:

@@ -14,6 +14,7 @@ from hub.auth.refusal import TokenRefused
 from hub.auth.tokens import KeysNeeded, TokenKind
 from hub.node import Node
 from hub.refusal import RefusedClient
+from hub.routes.bearer import bearer_token
 from hub.routes.problems import Problem
 from hub.upgrade import protocol_of
 
@@ -110,9 +111,9 @@ def _ticket(node: Node, request: Request) -> _Ticket:
     """Find the token: in the Authorization header, in the subprotocol, or in the query."""
     offered = [part.strip() for part in request.headers.getone("sec-websocket-protocol", "").split(",")]
     chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
-    scheme, _, credentials = request.headers.getone("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and credentials:
-        return _Ticket(credentials.strip(), chosen, told_after=False)
+    credentials = bearer_token(request)
+    if credentials is not None:
+        return _Ticket(credentials, chosen, told_after=False)
     for part in offered:
         if part.startswith(_BEARER):
             return _Ticket(part[len(_BEARER) :], chosen, told_after=True)
