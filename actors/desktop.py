@@ -6,16 +6,13 @@ from typing import ClassVar
 from actors.closing import CloseReason
 from actors.connection import Connection
 from actors.ids import ConnectionId, Epoch
-from actors.messages import DesktopIdentity, Envelope
+from actors.messages import FROM_DESKTOPS, FROM_MOBILES, FROM_NOBODY_YET, FROM_THE_HUB, DesktopIdentity, Envelope
 from actors.ports import Authenticator, DesktopRoute, MobileRoute
 from actors.registry import User
 from actors.supervisor import Supervisor, Surroundings
 
-RELAYED = frozenset({"agent:stream", "agent:response", "agent:status"})
-OF_MOBILES = frozenset({"user:message", "session:create"})
-OF_THE_HUB = frozenset({"desktop:online", "desktop:offline", "welcome", "receipt", "resumed", "error", "heartbeat:ack"})
-UNAVAILABLE_HERE = frozenset({"ack"})
-NOT_ALLOWED = OF_MOBILES | OF_THE_HUB | UNAVAILABLE_HERE
+RELAYED = FROM_DESKTOPS
+NOT_ALLOWED = FROM_MOBILES | FROM_THE_HUB | FROM_NOBODY_YET
 
 
 class DesktopConnection(Connection):

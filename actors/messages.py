@@ -33,6 +33,14 @@ class MobileIdentity:
 
 Identity: TypeAlias = DesktopIdentity | MobileIdentity
 
+# Types of messages by who may send them (docs/protocol.md, "Messages"); what both sides may send is in none.
+FROM_DESKTOPS = frozenset({"agent:stream", "agent:response", "agent:status"})
+FROM_MOBILES = frozenset({"user:message", "session:create"})
+FROM_NOBODY_YET = frozenset({"ack"})
+FROM_THE_HUB = frozenset(
+    {"desktop:online", "desktop:offline", "welcome", "receipt", "resumed", "error", "heartbeat:ack"}
+)
+
 
 class Envelope(Protocol):
     """A decoded message. `payload` is the sender's raw JSON object and stays unread but for the named fields."""

@@ -7,12 +7,20 @@ from typing import ClassVar
 from actors.closing import CloseReason
 from actors.connection import Connection
 from actors.ids import DesktopId
-from actors.messages import Delivery, Envelope, ErrorCode, Fault, MobileIdentity
+from actors.messages import (
+    FROM_DESKTOPS,
+    FROM_MOBILES,
+    FROM_NOBODY_YET,
+    FROM_THE_HUB,
+    Delivery,
+    Envelope,
+    ErrorCode,
+    Fault,
+    MobileIdentity,
+)
 
-ADDRESSED = frozenset({"user:message", "session:create"})
-OF_DESKTOPS = frozenset({"agent:stream", "agent:response", "agent:status", "ack"})
-OF_THE_HUB = frozenset({"desktop:online", "desktop:offline", "welcome", "receipt", "resumed", "error", "heartbeat:ack"})
-NOT_ALLOWED = OF_DESKTOPS | OF_THE_HUB
+ADDRESSED = FROM_MOBILES
+NOT_ALLOWED = FROM_DESKTOPS | FROM_THE_HUB | FROM_NOBODY_YET
 
 RETRY_UNAVAILABLE_MS = 500
 
