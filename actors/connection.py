@@ -36,7 +36,7 @@ class Connection:
     """What desktops' and phones' connections have in common.
 
     The transport calls `start` once, then `receive`, `receive_binary`, `heard`, `writable_again` and `write_stalled`,
-    and last `peer_closed`, `link_lost` or `broken`, once.
+    `peer_closed` if the peer closes in an orderly way, and last `link_lost`, once.
     """
 
     kind: ClassVar[str]
@@ -51,7 +51,7 @@ class Connection:
     __slots__ = (  # noqa: RUF023
         "_around",
         "_closing",
-        "_last_heard",
+        "_watchdog",
         "_whole_at",
         "_inbox",
         "_transport",
@@ -64,7 +64,6 @@ class Connection:
         "_overrun",
         "_stall",
         "_stalled_bytes",
-        "_watchdog",
         "connection_id",
         "identity",
     )
@@ -88,7 +87,6 @@ class Connection:
         self._inbox = Inbox(policy.inbox_frames, policy.inbox_bytes, self._wake, self._overflow)
         self.offer = self._inbox.offer
         self._watchdog = Watchdog(policy.heartbeat_timeout_s, policy.ping_interval_s if self.probed else None, now)
-        self._last_heard = now
         self._whole_at = now
         self._overrun: TokenBucket | None = None
         self._faults: SlidingCount | None = None
@@ -121,7 +119,7 @@ class Connection:
         """One whole message came."""
         around = self._around
         now = around.clock.monotonic()
-        self._last_heard = now
+        self._watchdog.last_heard = now
         if self._closing is not None and not self._still_relays():
             return
         envelope = around.codec.decode(text)
@@ -145,7 +143,7 @@ class Connection:
 
     def heard(self) -> None:
         """Some frame came: the peer lives."""
-        self._last_heard = self._around.clock.monotonic()
+        self._watchdog.last_heard = self._around.clock.monotonic()
 
     def write_stalled(self) -> None:
         """The peer reads slower than it is written to."""
@@ -344,7 +342,6 @@ class Connection:
             self.offer(self._around.codec.notice(fault), now)
             self.close(CloseReason.TOKEN_EXPIRED)
             return
-        self._watchdog.last_heard = self._last_heard
         verdict = self._watchdog.check(now)
         if isinstance(verdict, Dead):
             self.close(CloseReason.HEARTBEAT_TIMEOUT)

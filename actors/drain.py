@@ -81,7 +81,7 @@ class Drain:
         self._in_batches(self._supervisor.open_routes(), self._close, self._await_all)
 
     def _await_all(self) -> None:
-        if self._supervisor.open_routes():
+        if self._supervisor.open_count:
             self._scheduler.call_later(POLL_S, self._await_all)
         elif not self._finished:
             self._finished = True
