@@ -111,7 +111,7 @@ class JsonCodec:
             return _bad_envelope(text, "payload has to be a JSON object")
         size = len(text) if text.isascii() else len(text.encode())
         if size - len(body) >= SLACK or size >= _SHORT:
-            problem = breach(text, bytes(envelope.payload), size - len(body))
+            problem = breach(text, envelope.payload, size - len(body))
             if problem is not None:
                 return _bad_envelope(text, problem)
         self._last, self._last_body = envelope, body

@@ -30,14 +30,14 @@ def breach(text: str, payload: bytes, excess: int) -> str | None:
 
     Args:
         text: The whole envelope.
-        payload: The raw text of its `payload`.
+        payload: The raw text of its `payload`; copied only if it has to be looked at.
         excess: How many bytes longer the text is than its shortest spelling.
     """
     if _depth_exceeds(text):
         return f"nested deeper than {MAX_DEPTH} levels"
     if _has_endless_number(text):
         return f"a number has more than {MAX_DIGITS} digits"
-    if excess >= SLACK and repeats_a_name(_without(payload.decode(), text)):
+    if excess >= SLACK and repeats_a_name(_without(bytes(payload).decode(), text)):
         return "a member occurs twice in the envelope; each name may occur once"
     return None
 
