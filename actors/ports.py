@@ -6,6 +6,8 @@ from typing import ClassVar, Protocol
 from actors.closing import CloseReason
 from actors.ids import ConnectionId, DesktopId, Epoch, UserId
 from actors.inbox import Offer
+from actors.journal import JournalPage
+from actors.mail import KeptReceipt, Letter, MailPage, Receipt, Sender, Status, StoreAnswer
 from actors.messages import (
     DesktopIdentity,
     Envelope,
@@ -16,6 +18,7 @@ from actors.messages import (
     Notice,
     PresenceChange,
 )
+from actors.offsets import Offset
 
 
 class Timer(Protocol):
@@ -166,4 +169,91 @@ class PresenceMirror(Protocol):
 
     def load_known(self, user_id: UserId, answer: Callable[[list[KnownDesktop] | None], None]) -> None:
         """Ask for the user's desktops of the past; `answer` is called once, with None if the store can't be asked."""
+        ...
+
+
+class Mailroom(Protocol):
+    """Keeps phones' messages for desktops, and what became of them (ADR 0008). Never blocks, never raises.
+
+    What is asked is done in the order of asking, and every answer is given once, later, in that order. While the store
+    is away everything is answered at once, with what is said for that case below.
+    """
+
+    def store(self, letter: Letter, answer: Callable[[StoreAnswer], None]) -> None:
+        """Put a letter into its desktop's mailbox, unless one of that key came before. Away: `NotStored.AWAY`."""
+        ...
+
+    def read(
+        self, user_id: UserId, desktop_id: DesktopId, after: Offset, answer: Callable[[MailPage | None], None]
+    ) -> None:
+        """Read the mailbox behind `after`, a bounded piece. Away: None.
+
+        Letters whose time is over are taken out instead, and told to `expired` of whoever made the mailroom.
+        """
+        ...
+
+    def settle(self, letter: Letter, status: Status, *, done: bool, answer: Callable[[], None]) -> None:
+        """Remember what became of a letter; it leaves the mailbox if it is `done`.
+
+        A letter that isn't known is remembered from now on, so that it is not stored any more. Away: done when the
+        store is back (the newest 10,000 of them), and answered at once.
+        """
+        ...
+
+    def acknowledge(
+        self, user_id: UserId, desktop_id: DesktopId, message_id: str, answer: Callable[[Sender | None], None]
+    ) -> None:
+        """The desktop has taken the message: as `settle`. Away: None, and done when the store is back.
+
+        The answer is who sent it; None for one that isn't known or was acknowledged before.
+        """
+        ...
+
+    def keep(self, sender: Sender, receipt: Receipt) -> None:
+        """Keep a receipt for a device that is away, for a day; without a device, for the user's phones without one."""
+        ...
+
+    def kept(self, sender: Sender, answer: Callable[[list[KeptReceipt]], None]) -> None:
+        """Read what was kept for a device, in order. Away: nothing."""
+        ...
+
+    def forget(self, sender: Sender, until: Offset) -> None:
+        """Drop what was kept for a device, up to and with `until`."""
+        ...
+
+
+class Journal(Protocol):
+    """Keeps what desktops said to phones and should not be lost (ADR 0009). Never blocks, never raises.
+
+    What is asked is done in the order of asking. While the store is away, the newest of it waits, bounded.
+    """
+
+    def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: Callable[[Epoch], None]) -> None:
+        """A connection is about to say its first message.
+
+        `stale` is called if a newer epoch has written already, with that: nothing of this one is kept.
+        """
+        ...
+
+    def append(self, user_id: UserId, desktop_id: DesktopId, offset: Offset, frame: bytes) -> None:
+        """Keep a durable message; `frame` as it went to the phones."""
+        ...
+
+    def close(self, user_id: UserId, desktop_id: DesktopId, offset: Offset) -> None:
+        """The connection said nothing behind `offset`, and never will."""
+        ...
+
+    def read(
+        self,
+        user_id: UserId,
+        desktop_id: DesktopId,
+        after: Offset,
+        answer: Callable[[JournalPage | None], None],
+        *,
+        newest: int | None = None,
+    ) -> None:
+        """Read behind `after`, a bounded piece; `answer` is called once, later; None if the store can't be asked.
+
+        `newest`: begin so late that at most so many messages are left to read.
+        """
         ...

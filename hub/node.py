@@ -25,9 +25,9 @@ from hub.auth.build import build_keys, build_verifier
 from hub.auth.refresh import LiveRefresher
 from hub.config import Settings
 from hub.embedded_valkey import EmbeddedValkey
-from hub.presence.client import connect
 from hub.presence.mirror import PresenceMirror
 from hub.presence.store import RedisPresenceStore
+from hub.store.client import connect
 from hub.wire import JsonCodec
 
 log = logging.getLogger("hub.node")

@@ -7,8 +7,8 @@ from itertools import islice
 
 from actors.ids import UserId
 from actors.messages import KnownDesktop
-from hub.presence.calls import StoreAway
 from hub.presence.store import RedisPresenceStore
+from hub.store.calls import StoreAway
 
 log = logging.getLogger("hub.presence")
 

@@ -10,7 +10,7 @@ from actors.ids import DesktopId, UserId
 from actors.messages import KnownDesktop, PresenceRecord
 from hub.presence import fields, keys
 from hub.presence.answers import PresenceAnswer, UserPresence
-from hub.presence.calls import Calls, Command, Reply, StoreAway
+from hub.store.calls import Calls, Command, Reply, StoreAway
 
 MOST_DESKTOPS = 1000
 SLICE = 100

@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine, Iterable
 
 from actors.ids import NodeId, UserId
 from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord
-from hub.presence.calls import StoreAway
 from hub.presence.known_loader import KnownLoader
 from hub.presence.pending import PendingChanges, key_of
 from hub.presence.rounds import Round
 from hub.presence.store import RedisPresenceStore
+from hub.store.calls import StoreAway
 
 log = logging.getLogger("hub.presence")
 

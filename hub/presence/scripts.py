@@ -3,22 +3,10 @@
 All keys of a call lie in one cluster slot. Epochs stay exact in Lua's doubles (`actors.clock.EpochSource`).
 """
 
-import hashlib
-from dataclasses import dataclass, field
+from hub.store.script import Script
 
 REFUSED, SAME, TAKEN = 0, 1, 2
 """What `PUT` answers: a newer connection holds the record; renewed; the record is new or was an older connection's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script and the name that Redis knows it by."""
-
-    text: str
-    sha: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
 
 
 # KEYS: record, desktops, known, ended. ARGV[1] is the epoch, ARGV[2] the desktop id in PUT and DROP alike.

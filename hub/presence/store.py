@@ -12,8 +12,10 @@ from actors.ids import DesktopId, NodeId, UserId
 from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord, WentOffline
 from hub.presence import fields, keys, scripts
 from hub.presence.answers import PresenceAnswer, StreamEntry, UserPresence, entry_of
-from hub.presence.calls import Calls, Command, Reply
 from hub.presence.lookup import Lookup
+from hub.store.calls import Calls, Command, Reply
+from hub.store.client import PRESENCE_CONNECTIONS
+from hub.store.script import Script
 
 KNOWN_TTL_MS = 30 * 24 * 3600 * 1000
 OWNER_EXPIRY_MS = 4_102_444_800_000
@@ -58,7 +60,7 @@ class RedisPresenceStore:
         """Make a store; nothing is sent before the first call.
 
         Args:
-            client: From `hub.presence.client.connect`; closed by who made it.
+            client: From `hub.store.client.connect`; closed by who made it.
             ttl_s: How long a record lives without being renewed.
             stream_length: About how many entries the stream keeps.
             known_limit: How many desktops are remembered a user; those seen last stay.
@@ -68,7 +70,7 @@ class RedisPresenceStore:
         self._ttl_ms = int(ttl_s * 1000)
         self._stream_length = stream_length
         self._known_limit = known_limit
-        self._calls = Calls(client, timeout_s)
+        self._calls = Calls(client, timeout_s, scripts.ALL, PRESENCE_CONNECTIONS)
         self._lookup = Lookup(self._calls, clock)
         self._clock = clock
         self._writing = asyncio.Lock()
@@ -219,7 +221,7 @@ class RedisPresenceStore:
     def _drop(self, change: WentOffline) -> Command:
         return (*self._fenced(scripts.DROP, change.record, change.reason), "1" if change.forget else "0")
 
-    def _fenced(self, script: scripts.Script, record: PresenceRecord, reason: str) -> Command:
+    def _fenced(self, script: Script, record: PresenceRecord, reason: str) -> Command:
         user_id, desktop_id = record.user_id, record.desktop_id
         return (
             "EVALSHA",

@@ -20,8 +20,9 @@ from redis.asyncio import Redis
 
 from actors.ids import DesktopId, UserId
 from actors.messages import CameOnline, KnownDesktop
-from hub.presence.calls import Calls, StoreAway
-from hub.presence.client import connect
+from hub.presence.scripts import ALL
+from hub.store.calls import Calls, StoreAway
+from hub.store.client import connect
 from tests.support.presence import CALL_MS, eventually, make_record, make_store, small_hub
 from tests.support.valkey import ValkeyServer
 
@@ -284,7 +285,7 @@ async def test_a_dozen_callers_of_a_hung_server_all_end_in_time(
 async def test_late_answers_are_not_taken_for_those_of_the_next_call(
     frail_server: ValkeyServer, frail_client: Redis
 ) -> None:
-    calls = Calls(frail_client, 5)
+    calls = Calls(frail_client, 5, ALL)
     await calls.run([("PING",)])
     for turns in range(3, 9):
         frail_server.signal(signal.SIGSTOP)

@@ -8,8 +8,8 @@ from redis.asyncio import Redis
 from actors.ids import DesktopId, NodeId, UserId
 from actors.messages import CameOnline, WentOffline
 from hub.presence.answers import StreamEntry
-from hub.presence.calls import StoreAway
-from hub.presence.client import connect
+from hub.store.calls import StoreAway
+from hub.store.client import connect
 from tests.support.presence import CALL_MS, NODE, NOW, make_record, make_store
 from tests.support.valkey import ValkeyServer
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from actors.ids import DesktopId, UserId
 from actors.messages import CameOnline, PresenceChange, WentOffline
-from hub.presence.client import connect
+from hub.store.client import connect
 from tests.support.presence import NOW, make_record, make_store
 from tests.support.presence_model import ModelStore
 from tests.support.valkey import ValkeyServer

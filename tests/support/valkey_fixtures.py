@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from hub.presence.client import connect
+from hub.store.client import connect
 from tests.support.presence import CALL_MS
 from tests.support.valkey import ValkeyServer
 

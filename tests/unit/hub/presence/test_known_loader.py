@@ -8,9 +8,9 @@ import pytest
 
 from actors.ids import DesktopId, UserId
 from actors.messages import KnownDesktop
-from hub.presence.calls import StoreAway
 from hub.presence.known_loader import BATCH, KnownLoader
 from hub.presence.store import RedisPresenceStore
+from hub.store.calls import StoreAway
 
 Answers = list[list[KnownDesktop] | None]
 

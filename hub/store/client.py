@@ -8,13 +8,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 SCHEMES = ("redis", "rediss", "unix")
-MOST_CONNECTIONS = 8
+PRESENCE_CONNECTIONS = 6
+MOST_CONNECTIONS = PRESENCE_CONNECTIONS + 2
+"""Presence, and one each for the mail and for the journal."""
 
 
 def connect(url: str, timeout_ms: int) -> Redis:
     """Build a client for `url`; nothing is sent before the first call. Close it with `aclose()`.
 
-    Connecting takes at most `timeout_ms`; give calls their deadline with `hub.presence.calls.Calls`, as the store does.
+    Connecting takes at most `timeout_ms`; give calls their deadline with `hub.store.calls.Calls`, as the store does.
     redis-py's own one (`socket_timeout`) is off: in Python 3.11 its `asyncio.wait_for` now and then swallows the
     cancellation that comes from a deadline around it (python/cpython#86296), so a call took 0.95 s instead of 0.45.
 

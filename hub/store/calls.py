@@ -12,11 +12,7 @@ from typing import Any, Protocol, TypeAlias, cast
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from hub.presence.client import MOST_CONNECTIONS
-from hub.presence.scripts import ALL
-
-CONNECTIONS = MOST_CONNECTIONS - 2
-"""So many batches run at a time; the others wait. Two connections are left for other users of the client."""
+from hub.store.script import Script
 
 CHUNK = 32
 """So many commands are packed at once: Redis works on them while the next are packed, and the loop turns in between."""
@@ -51,10 +47,19 @@ class StoreAway(Exception):  # noqa: N818 - says what happened
 class Calls:
     """Runs batches of commands. Safe for several tasks: each batch has a connection of the pool to itself."""
 
-    def __init__(self, client: Redis, timeout_s: float) -> None:
+    def __init__(self, client: Redis, timeout_s: float, scripts: Sequence[Script], most: int = 1) -> None:
+        """Call nothing yet.
+
+        Args:
+            client: From `hub.store.client.connect`, whose `MOST_CONNECTIONS` all callers together share.
+            timeout_s: How long a batch may take, waiting for its turn included.
+            scripts: What the batches may name by EVALSHA.
+            most: So many batches run at a time; the others wait.
+        """
         self._pool = cast("_Pool", client.connection_pool)
-        self._free = asyncio.Semaphore(CONNECTIONS)
+        self._free = asyncio.Semaphore(most)
         self._timeout_s = timeout_s
+        self._scripts = scripts
 
     @asynccontextmanager
     async def bounded(self) -> AsyncIterator[None]:
@@ -84,7 +89,7 @@ class Calls:
         replies = await self._send(commands)
         missing = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if missing:
-            loads: list[Command] = [("SCRIPT", "LOAD", script.text) for script in ALL]
+            loads: list[Command] = [("SCRIPT", "LOAD", script.text) for script in self._scripts]
             again = await self._send([*loads, *(commands[index] for index in missing)])
             for index, reply in zip(missing, again[len(loads) :], strict=True):
                 replies[index] = reply

@@ -1,6 +1,6 @@
 import pytest
 
-from hub.presence.client import MOST_CONNECTIONS, connect
+from hub.store.client import MOST_CONNECTIONS, connect
 
 URLS = [
     ("unix:///run/x.sock", {"path": "/run/x.sock"}),

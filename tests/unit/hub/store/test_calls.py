@@ -1,9 +1,10 @@
+import asyncio
+
 import pytest
 from redis.asyncio import Redis
 
-from hub.presence.calls import CHUNK, CONNECTIONS, Calls, Command, StoreAway, pack
-from hub.presence.client import MOST_CONNECTIONS
-from hub.presence.scripts import OWN
+from hub.presence.scripts import ALL, OWN
+from hub.store.calls import CHUNK, Calls, Command, StoreAway, pack
 from tests.support.valkey import ValkeyServer
 
 pytest_plugins = ("tests.support.valkey_fixtures",)
@@ -22,25 +23,28 @@ def test_pack(command: Command, packed: bytes) -> None:
     assert pack(command).encode() == packed
 
 
-def test_some_connections_are_left_for_others() -> None:
-    assert CONNECTIONS < MOST_CONNECTIONS
+async def test_more_batches_than_allowed_wait_for_their_turn(client: Redis) -> None:
+    calls = Calls(client, 5, ALL, most=2)
+    async with calls.bounded():
+        await asyncio.gather(*(calls.run([("PING",)]) for _ in range(20)))
+    assert len(client.connection_pool._available_connections) <= 2
 
 
 async def test_many_chunks_are_answered_in_order(client: Redis) -> None:
     texts = [str(number) for number in range(CHUNK * 5 + 1)]
-    calls = Calls(client, 5)
+    calls = Calls(client, 5, ALL)
     async with calls.bounded():
         assert await calls.run([("ECHO", text) for text in texts]) == [text.encode() for text in texts]
 
 
 async def test_nothing_to_do_is_no_call() -> None:
     client = Redis(host="nowhere.invalid")
-    assert await Calls(client, 1).run([]) == []
+    assert await Calls(client, 1, ALL).run([]) == []
 
 
 async def test_a_forgotten_script_is_loaded_and_the_rest_is_not_repeated(client: Redis, valkey: ValkeyServer) -> None:
     valkey.say("SCRIPT", "FLUSH")
-    calls = Calls(client, 5)
+    calls = Calls(client, 5, ALL)
     own: Command = ("EVALSHA", OWN.sha, 1, "hub:owner:d", "u", 4_102_444_800_001)
     async with calls.bounded():
         assert await calls.run([("INCR", "n"), own, ("INCR", "n"), own]) == [1, 1, 2, 1]
@@ -49,7 +53,7 @@ async def test_a_forgotten_script_is_loaded_and_the_rest_is_not_repeated(client:
 
 async def test_a_wrong_type_stands_among_the_answers(client: Redis, valkey: ValkeyServer) -> None:
     valkey.say("SET", "k", "v")
-    calls = Calls(client, 5)
+    calls = Calls(client, 5, ALL)
     async with calls.bounded():
         wrong, right = await calls.run([("HGETALL", "k"), ("GET", "k")])
     assert "WRONGTYPE" in str(wrong)
@@ -57,14 +61,14 @@ async def test_a_wrong_type_stands_among_the_answers(client: Redis, valkey: Valk
 
 
 async def test_any_other_refusal_is_an_outage(client: Redis) -> None:
-    calls = Calls(client, 5)
+    calls = Calls(client, 5, ALL)
     with pytest.raises(StoreAway, match="unknown command"):
         async with calls.bounded():
             await calls.run([("NO-SUCH-COMMAND",)])
 
 
 async def test_the_deadline_holds_for_all_inside(client: Redis, valkey: ValkeyServer) -> None:
-    calls = Calls(client, 0.05)
+    calls = Calls(client, 0.05, ALL)
     with pytest.raises(StoreAway, match=r"within 0\.05 s"):
         async with calls.bounded():
             await calls.run([("BLPOP", "nothing", 5)])
