@@ -22,6 +22,14 @@ def text_frame(body: bytes, tail: bytes = b"") -> bytes:
     return b"\x81\x7f" + pack("!Q", size) + body + tail
 
 
+def text_of(frame: bytes) -> bytes:
+    """Return the text of a frame that `text_frame` made."""
+    size = frame[1]
+    if size < _ONE_BYTE_SIZES:
+        return frame[2:]
+    return frame[4:] if size == _ONE_BYTE_SIZES else frame[10:]
+
+
 def close_frame(code: int, reason: str) -> bytes:
     """Return a close frame; `reason` is ASCII, and cut to the 123 bytes that fit."""
     body = pack("!H", code) + reason.encode()[:123]

@@ -5,7 +5,7 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from actors.closing import CloseReason
-from hub.frames import PING_FRAME, close_frame, closing_frame, pong_frame, text_frame
+from hub.frames import PING_FRAME, close_frame, closing_frame, pong_frame, text_frame, text_of
 
 EDGES = [0, 1, 125, 126, 127, 4095, 4096, 4097, 65_535, 65_536, 65_537, 1_048_576]
 
@@ -50,6 +50,12 @@ def test_a_tail_stands_behind_the_body_in_the_same_frame(size: int) -> None:
 def test_prepared_headers_say_what_computed_ones_would() -> None:
     for size in range(4200):
         assert text_frame(b"x" * size) == Frame(Opcode.TEXT, b"x" * size).serialize(mask=False)
+
+
+@pytest.mark.parametrize("size", EDGES)
+def test_the_text_of_a_frame_is_what_it_was_made_of(size: int) -> None:
+    body = b"{" + b"x" * size
+    assert text_of(text_frame(body, b"}")) == body + b"}"
 
 
 def test_a_ping_is_empty() -> None:
