@@ -49,13 +49,19 @@ class Inbox:
         frames = self._frames
         size = self.pending_bytes + len(frame)
         if size > self._max_bytes or len(frames) >= self._max_frames:
-            return self._refuse()
+            return self._past_the_mark(frame, now)
         if not frames:
             self.waiting_since = now
             self._wake()
         self.pending_bytes = size
         frames.append(frame)
         return _ACCEPTED
+
+    def has_room(self, frame: bytes) -> bool:
+        """Tell whether `frame` fits behind what waits; an empty inbox is not asked to turn one away."""
+        return not self._frames or (
+            len(self._frames) < self._max_frames and self.pending_bytes + len(frame) <= self._max_bytes
+        )
 
     def take_all(self) -> list[bytes]:
         """Take everything, in order."""
@@ -66,11 +72,18 @@ class Inbox:
 
     def close(self) -> list[bytes]:
         """Accept nothing any more, and return what was still waiting."""
+        waiting = self.take_all()
         self._max_bytes = _NOTHING_FITS
-        return self.take_all()
+        return waiting
 
-    def _refuse(self) -> Offer:
+    def _past_the_mark(self, frame: bytes, now: float) -> Offer:
         if self._max_bytes == _NOTHING_FITS:
             return Offer.CLOSED
+        if self._make_room(len(frame)):
+            return self.offer(frame, now)
         self._overflow()
         return Offer.FULL
+
+    def _make_room(self, size: int) -> bool:
+        """Tell whether a frame of `size` bytes fits after all; for an inbox that has a way to make it fit."""
+        return False
