@@ -12,13 +12,13 @@ url_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
 )
 
 
-def client(url: str, role: Role, token: str) -> HubClient:
-    """Return a client for `url`.
+def client(url: str, role: Role, token: str, *, acks: bool = False) -> HubClient:
+    """Return a client for `url`; a desktop's `acks` are those of `HubClient`.
 
     Raises:
         click.BadParameter: `url` is no address of a hub.
     """
     try:
-        return HubClient(url, role, token)
+        return HubClient(url, role, token, acks=acks)
     except ValueError as fault:
         raise click.BadParameter(str(fault), param_hint="--url") from fault

@@ -31,7 +31,7 @@ async def _perform(url: str, tokens: DemoTokens, speed: float) -> int:
     scene = stage()
     play = Play(
         client(url, "mobile", tokens.phone),
-        client(url, "desktop", tokens.desktop),
+        client(url, "desktop", tokens.desktop, acks=True),
         DESKTOP_ID,
         ScriptedAgent(_PACE_S / speed),
         scene,

@@ -23,6 +23,6 @@ class ScriptedAgent:
     async def answer(self, question: str, say: Say) -> Outcome:
         """Say what is known about `question`."""
         for word in re.findall(r"\S+\s*", _ANSWERS.get(question, "That I don't know.\n")):
-            await say(word)
             await asyncio.sleep(self._pace_s)
+            await say(word)
         return Outcome()

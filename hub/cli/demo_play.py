@@ -1,7 +1,10 @@
-"""The play: a phone is there, its desktop comes online, answers two questions, and leaves."""
+"""The play: a phone is there, its desktop comes online, answers two questions, and leaves.
+
+In the middle of the second answer the phone's link breaks; it comes back, and gets what it missed.
+"""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from hub.cli.agents import Agent, Outcome, Say
@@ -10,7 +13,7 @@ from hub.cli.demo_agent import QUESTIONS
 from hub.cli.demo_stage import Stage
 from hub.cli.phone_session import PhoneSession
 from hub.cli.phone_view import PhoneView
-from hub.cli.wording import describe
+from hub.cli.wording import describe, outcome, printable
 from hub.client import Event, HubClient, Message
 
 T = TypeVar("T")
@@ -18,6 +21,7 @@ T = TypeVar("T")
 SCENE_TIMEOUT_S = 10.0
 
 _CONNECT_TIMEOUT_S = 5.0
+_WORDS_BEFORE_THE_TUNNEL = 5
 
 
 class Play:
@@ -27,9 +31,11 @@ class Play:
         self, phone: HubClient, desktop: HubClient, desktop_id: str, agent: Agent, stage: Stage, pause_s: float
     ) -> None:
         """Cast the play; `pause_s` is in seconds."""
-        view = PhoneView(lambda text: stage.write("phone", text), lambda line: stage.write("phone", f"{line}\n"))
-        self._session = PhoneSession(phone, view, desktop_id)
-        self._answering = Answering(desktop, _Overheard(agent, stage), self._show_desktop)
+        self._view = _WithReceipts(
+            lambda text: stage.write("phone", text), lambda line: stage.write("phone", f"{line}\n")
+        )
+        self._session = PhoneSession(phone, self._view, desktop_id)
+        self._answering = Answering(desktop, _Overheard(agent, stage, self._cut_in), self._show_desktop)
         self._phone = phone
         self._desktop = desktop
         self._desktop_id = desktop_id
@@ -69,9 +75,14 @@ class Play:
     async def _ask(self, question: str) -> bool:
         await asyncio.sleep(self._pause_s)
         self._stage.write("phone", f"you: {question}\n")
-        well = await self._scene(await self._session.ask(question))
+        well = await self._scene(self._session.ask(question))
         await asyncio.sleep(self._pause_s)
         return well
+
+    def _cut_in(self, question: str, words: int) -> None:
+        if question == QUESTIONS[-1] and words == _WORDS_BEFORE_THE_TUNNEL:
+            self._view.note("(a tunnel: the phone's link breaks)")
+            self._phone.drop()
 
     async def _scene(self, awaited: Awaitable[T]) -> T:
         async with asyncio.timeout(SCENE_TIMEOUT_S):
@@ -88,16 +99,33 @@ class Play:
                 self._stage.write("desktop", f"{line}\n")
 
 
-class _Overheard:
-    """An agent whose words are also shown on its own side."""
+class _WithReceipts(PhoneView):
+    """Also shows that all went well, which a phone at work doesn't mention."""
 
-    def __init__(self, agent: Agent, stage: Stage) -> None:
+    def show(self, event: Event) -> None:
+        match event:
+            case Message(type="receipt", payload=payload):
+                self.note(f"receipt: {printable(str(outcome(payload)))}")
+            case _:
+                super().show(event)
+
+
+class _Overheard:
+    """An agent whose words are also shown on its own side, and counted: `said` is told of each."""
+
+    def __init__(self, agent: Agent, stage: Stage, said: Callable[[str, int], None]) -> None:
         self._agent = agent
         self._stage = stage
+        self._said = said
 
     async def answer(self, question: str, say: Say) -> Outcome:
+        words = 0
+
         async def both(piece: str) -> None:
+            nonlocal words
+            words += 1
             self._stage.write("desktop", piece)
             await say(piece)
+            self._said(question, words)
 
         return await self._agent.answer(question, both)

@@ -35,7 +35,7 @@ def desktop(command: str, url: str, token: str, timeout_s: float) -> None:
     The environment variable keeps the token out of the list of processes.
     """
     program = _program(command, timeout_s)
-    sys.exit(run_client(_serve(client(url, "desktop", token), program)))
+    sys.exit(run_client(_serve(client(url, "desktop", token, acks=True), program)))
 
 
 def _program(command: str, timeout_s: float) -> Program:

@@ -11,11 +11,9 @@ from hub.cli.phone_session import PhoneSession
 from hub.cli.phone_view import PhoneView
 from hub.cli.roster import NoChoice
 from hub.cli.typed_lines import typed_lines
-from hub.client import HubClient, NotConnected, TooBig
+from hub.client import HubClient
 
 _HELP = "type a message and press Enter; /desktops lists who is online, /use ID chooses, /quit ends"
-
-_UNSENT = (NoChoice, NotConnected, TooBig)
 
 
 @click.command()
@@ -44,15 +42,15 @@ def phone(desktop_id: str | None, text: str | None, url: str, token: str, timeou
 
 async def _converse(hub: HubClient, desktop_id: str | None, timeout_s: float) -> int:
     view = PhoneView(_write, click.echo)
-    session = PhoneSession(hub, view, desktop_id)
+    session = PhoneSession(hub, view, desktop_id, post_timeout_s=timeout_s)
     view.note(_HELP)
     async with hub:
         return await session.while_reading(_type(session, view, timeout_s))
 
 
 async def _send(hub: HubClient, desktop_id: str | None, text: str, timeout_s: float) -> int:
-    view = PhoneView(_write, _whisper, named=False)
-    session = PhoneSession(hub, view, desktop_id, own_only=True)
+    view = PhoneView(_write, _whisper, named=False, apart=not sys.stdout.isatty())
+    session = PhoneSession(hub, view, desktop_id, own_only=True, post_timeout_s=timeout_s)
     async with hub:
         return await session.while_reading(_ask_once(session, view, text, timeout_s))
 
@@ -62,9 +60,9 @@ async def _ask_once(session: PhoneSession, view: PhoneView, text: str, timeout_s
         async with asyncio.timeout(timeout_s):
             well = await (await session.ask_when_possible(text))
     except TimeoutError:
-        view.note(f"no answer in {timeout_s:g} s" if session.roster.online else f"no desktop in {timeout_s:g} s")
+        view.note(f"no answer in {timeout_s:g} s" if session.waits else f"no desktop in {timeout_s:g} s")
         return 1
-    except _UNSENT as fault:
+    except NoChoice as fault:
         view.note(f"not sent: {fault}")
         return 1
     return 0 if well else 1
@@ -96,8 +94,11 @@ async def _take(session: PhoneSession, view: PhoneView, line: str, *, patient: b
             session.desktop_id = desktop_id
         case _:
             try:
-                await (session.ask_when_possible if patient else session.ask)(line)
-            except _UNSENT as fault:
+                if patient:
+                    await session.ask_when_possible(line)
+                else:
+                    session.ask(line)
+            except NoChoice as fault:
                 view.note(f"not sent: {fault}")
 
 

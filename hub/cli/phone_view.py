@@ -34,17 +34,21 @@ class _Shown:
 class PhoneView:
     """Turns events into text for `say` (pieces of answers) and `note` (whole lines)."""
 
-    def __init__(self, say: Callable[[str], None], note: Callable[[str], None], *, named: bool = True) -> None:
+    def __init__(
+        self, say: Callable[[str], None], note: Callable[[str], None], *, named: bool = True, apart: bool = False
+    ) -> None:
         """Show nothing yet.
 
         Args:
             say: Writes text as it is.
             note: Writes a line of its own.
             named: Whether an answer begins with its desktop's id.
+            apart: Whether notes go somewhere else than answers, so that they don't end an answer's line.
         """
         self._say = say
         self._note = note
         self._named = named
+        self._apart = apart
         self._open: dict[_Question, _Shown] = {}
         self._speaking: _Question | None = None
         self._midline = False
@@ -58,7 +62,8 @@ class PhoneView:
 
     def note(self, line: str) -> None:
         """Show a line of its own, between the pieces of an answer if need be."""
-        self._break()
+        if not self._apart:
+            self._break()
         self._note(line)
 
     def _show_agent(self, message: Message) -> None:
@@ -83,6 +88,7 @@ class PhoneView:
         if shown.begins(whole):
             self._speak(question, whole[shown.length :])
         elif not cut:
+            self._break()
             self.note("some of that was lost on the way; the whole answer is:")
             self._speak(question, whole)
         self._break()

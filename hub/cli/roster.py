@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from hub.client import Disconnected, Event, Message
+from hub.client import Connected, Event, Message
 
 
 class NoChoice(Exception):  # noqa: N818 - an expected answer
@@ -12,10 +12,14 @@ class NoChoice(Exception):  # noqa: N818 - an expected answer
 
 
 class Roster:
-    """Follows `desktop:online` and `desktop:offline`; forgets all when the connection is lost."""
+    """Follows `desktop:online` and `desktop:offline`.
+
+    What was last known stays while there is no connection; a new connection tells it all anew.
+    """
 
     def __init__(self) -> None:
         self.online: dict[str, dict[str, Any]] = {}
+        self._last: str | None = None
         self._changed = asyncio.Event()
 
     def note(self, event: Event) -> None:
@@ -25,7 +29,7 @@ class Roster:
                 self.online[desktop_id] = payload
             case Message(type="desktop:offline", payload={"desktop_id": str(desktop_id)}):
                 self.online.pop(desktop_id, None)
-            case Disconnected():
+            case Connected():
                 self.online.clear()
             case _:
                 return
@@ -40,13 +44,18 @@ class Roster:
     def choose(self, wanted: str | None) -> str:
         """Return the desktop to talk to: the one that is wanted, else the only one that is online.
 
+        If none is, it is the one that was chosen last: the hub keeps the message for it.
+
         Raises:
-            NoChoice: None is online, or several are.
+            NoChoice: None is online and none was chosen before, or several are online.
         """
-        if wanted is not None:
-            return wanted
-        if not self.online:
-            raise NoChoice("no desktop is online")
+        self._last = wanted or self._only_one()
+        return self._last
+
+    def _only_one(self) -> str:
         if len(self.online) > 1:
             raise NoChoice(f"several desktops are online, choose one: {', '.join(sorted(self.online))}")
-        return next(iter(self.online))
+        desktop_id = next(iter(self.online), self._last)
+        if desktop_id is None:
+            raise NoChoice("no desktop is online")
+        return desktop_id

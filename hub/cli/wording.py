@@ -51,10 +51,33 @@ def _field(payload: dict[str, object], name: str) -> str:
     return printable(str(payload.get(name, "unknown")))
 
 
-_WORDS: dict[str, Callable[[dict[str, Any]], str]] = {
+def outcome(receipt: dict[str, object]) -> object:
+    """Return the status in a receipt's payload; of a duplicate, that of the first one."""
+    status = receipt.get("status")
+    return receipt.get("latest") if status == "duplicate" else status
+
+
+def _receipt(receipt: dict[str, object]) -> str | None:
+    """Say what a person has to know: that a message was delivered shows in its answer."""
+    match outcome(receipt):
+        case "stored":
+            return "stored: the desktop is away, it gets it when it is back"
+        case "expired":
+            return "expired: the desktop didn't take it in time"
+        case _:
+            return None
+
+
+def _resumed(end: dict[str, object]) -> str | None:
+    return None if end.get("complete") is True else f"some of what {_field(end, 'desktop_id')} said is missing"
+
+
+_WORDS: dict[str, Callable[[dict[str, Any]], str | None]] = {
     "desktop:online": lambda it: f"{label(it)} is online",
     "desktop:offline": lambda it: f"{label(it)} is offline ({_field(it, 'reason')}){_clock(it.get('last_seen'))}",
     "error": lambda it: f"error {_field(it, 'code')}: {_field(it, 'message')}",
     "goodbye": lambda it: f"the hub says goodbye ({_field(it, 'reason')})",
+    "receipt": _receipt,
+    "resumed": _resumed,
     "session:create": lambda it: f"session {_field(it, 'session_id')} is asked for",
 }

@@ -6,10 +6,13 @@ async with HubClient("ws://127.0.0.1:8080", "mobile", token) as hub:
         print(message.type, message.payload)
 """
 
-from hub.client.connection import HubClient, Role, TokenSource
-from hub.client.errors import HubClosed, NotConnected, TooBig
+from hub.client.address import Role
+from hub.client.connection import HubClient
+from hub.client.errors import HubClosed, NotConnected, Refused, TooBig, TooManyPosts
 from hub.client.events import Connected, Disconnected, Event, Welcome
 from hub.client.message import Message
+from hub.client.outbox import Receipt
+from hub.client.upkeep import TokenSource
 from hub.client.world import World
 
 __all__ = [
@@ -20,9 +23,12 @@ __all__ = [
     "HubClosed",
     "Message",
     "NotConnected",
+    "Receipt",
+    "Refused",
     "Role",
     "TokenSource",
     "TooBig",
+    "TooManyPosts",
     "Welcome",
     "World",
 ]

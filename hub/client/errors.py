@@ -24,3 +24,19 @@ class NotConnected(Exception):  # noqa: N818 - as above
 
 class TooBig(ValueError):  # noqa: N818 - as above
     """The message is greater than the hub's `max_bytes`; nothing was sent."""
+
+
+class Refused(Exception):  # noqa: N818 - as above
+    """A message was not taken, or not handed over in time, and sending it again is pointless.
+
+    Attributes:
+        code: The hub's error code (`desktop_not_found`, `bad_payload`, ...), or `expired`.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+        self.code = code
+
+
+class TooManyPosts(Exception):  # noqa: N818 - as above
+    """As many messages as one client may post at once wait for their receipts; this one was not sent."""

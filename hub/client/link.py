@@ -95,6 +95,10 @@ class Link:
         """Close with 1000; returns within 2 s even if the hub doesn't answer."""
         await self._socket.close()
 
+    def abort(self) -> None:
+        """Cut the connection without a word."""
+        self._socket.transport.abort()
+
     async def _beat(self) -> None:
         while True:
             await self._world.sleep(self._heartbeat_ms / 1000)

@@ -18,6 +18,9 @@ class Message:
         desktop_id: Who sent it, on what comes to a mobile; stamped by the hub.
         user_id: Who sent it, on what comes to a desktop; stamped by the hub.
         device_id: From which device, on what comes to a desktop; stamped by the hub.
+        offset: The message's place among all that its desktop says, `EPOCH-SEQ`, on what comes to a mobile; stamped by
+            the hub. Of `desktop:online` and `desktop:offline`: where that desktop stands, if the hub knows.
+        valid_until: After this time the hub doesn't hand it over any more; milliseconds since the epoch.
     """
 
     type: str
@@ -27,10 +30,18 @@ class Message:
     desktop_id: str | None = None
     user_id: str | None = None
     device_id: str | None = None
+    offset: str | None = None
+    valid_until: int | None = None
 
 
-def encode(kind: str, payload: Mapping[str, Any], timestamp: int, message_id: str | None = None) -> bytes:
-    """Return the UTF-8 text of an envelope.
+def encode(
+    kind: str,
+    payload: Mapping[str, Any],
+    timestamp: int,
+    message_id: str | None = None,
+    valid_until: int | None = None,
+) -> bytes:
+    """Return the UTF-8 text of an envelope; `timestamp` and `valid_until` are milliseconds since the epoch.
 
     Raises:
         TypeError: The payload holds something that JSON has no word for.
@@ -39,6 +50,8 @@ def encode(kind: str, payload: Mapping[str, Any], timestamp: int, message_id: st
     envelope: dict[str, Any] = {"type": kind, "payload": dict(payload), "timestamp": timestamp}
     if message_id is not None:
         envelope["message_id"] = message_id
+    if valid_until is not None:
+        envelope["valid_until"] = valid_until
     return json.dumps(envelope, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -61,11 +74,16 @@ def decode(text: str | bytes) -> Message:
     kind, payload, timestamp = fields.get("type"), fields.get("payload"), fields.get("timestamp")
     if not (isinstance(kind, str) and isinstance(payload, dict) and isinstance(timestamp, int)):
         raise NotAMessage("type, payload or timestamp is missing or of another type")
-    return Message(kind, payload, timestamp, **{name: _text(fields.get(name)) for name in _OPTIONAL})
+    texts = {name: _text(fields.get(name)) for name in _TEXTS}
+    return Message(kind, payload, timestamp, valid_until=_number(fields.get("valid_until")), **texts)
 
 
-_OPTIONAL = ("message_id", "desktop_id", "user_id", "device_id")
+_TEXTS = ("message_id", "desktop_id", "user_id", "device_id", "offset")
 
 
 def _text(field: object) -> str | None:
     return field if isinstance(field, str) else None
+
+
+def _number(field: object) -> int | None:
+    return field if type(field) is int else None

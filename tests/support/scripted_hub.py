@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
@@ -31,6 +32,7 @@ class Peer:
         assert socket.request is not None
         self.socket = socket
         self.path = socket.request.path
+        self.query = dict(parse_qsl(urlsplit(self.path).query, strict_parsing=bool(urlsplit(self.path).query)))
         self.heard: list[dict[str, Any]] = []
 
     async def welcome(self, **changes: Any) -> None:
@@ -38,6 +40,18 @@ class Peer:
 
     async def say(self, kind: str, payload: dict[str, Any], **stamps: Any) -> None:
         await self.socket.send(json.dumps({"type": kind, "payload": payload, "timestamp": 1} | stamps))
+
+    async def receipt(self, message_id: str, status: str, desktop_id: str = "d-1", **more: str) -> None:
+        payload = {"message_id": message_id, "desktop_id": desktop_id, "status": status}
+        await self.say("receipt", payload | more)
+
+    async def refuse(self, message_id: str, code: str, **more: Any) -> None:
+        await self.say("error", {"code": code, "message": "no", "message_id": message_id} | more)
+
+    def resumed_from(self) -> dict[str, str]:
+        """From where the client asks for each desktop's messages."""
+        asked = self.query.get("resume", "")
+        return dict(each.rsplit(":", 1) for each in asked.split(",")) if asked else {}
 
     async def hear(self, kind: str | None = None) -> dict[str, Any]:
         """Return the next message, or the next of `kind`; all are kept in `heard`."""

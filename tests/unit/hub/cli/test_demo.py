@@ -42,6 +42,8 @@ async def test_both_sides_are_shown_and_it_ends_by_itself() -> None:
         "phone   | Desk [demo-laptop] is online",
         "phone   | you: What are you?",
         "desktop | u-1 asks: What are you?",
+        "phone   | receipt: delivered",
+        "phone   | receipt: acknowledged",
         "phone   | demo-laptop is thinking",
         "phone   | demo-laptop: An agent on your computer.",
         "phone   | and the cat is off the keyboard.",
@@ -50,12 +52,24 @@ async def test_both_sides_are_shown_and_it_ends_by_itself() -> None:
     assert lines[-1].startswith("phone   | Desk [demo-laptop] is offline (demo_over)")
 
 
+async def test_the_phone_loses_its_link_and_has_the_answer_all_the_same() -> None:
+    async with ScriptedHub(Relay(DESKTOP_ID).play).running() as hub:
+        result = await run("demo", "--url", hub.url, *FAST, HUB_JWT_SECRET=SECRET)
+    phone = [line.removeprefix("phone   | ") for line in result.out.splitlines() if line.startswith("phone")]
+    shown = phone[phone.index("you: Is my computer safe to leave alone?") + 1 :]
+    assert any(line.startswith("disconnected (1006 lost)") for line in shown)
+    notes = ("(a tunnel", "disconnected", "connected", "receipt", "demo-laptop is", "Desk [demo-laptop] is")
+    answer = " ".join(line.removeprefix("demo-laptop: ") for line in shown if not line.startswith(notes))
+    assert answer == "All quiet: 3 builds green, 1 review waiting for you, and the cat is off the keyboard."
+    assert len(hub.peers) == 3
+
+
 async def test_the_tokens_are_of_both_kinds_for_one_user() -> None:
     async with ScriptedHub(Relay(DESKTOP_ID).play).running() as hub:
         await run("demo", "--url", hub.url, *FAST, HUB_JWT_SECRET=SECRET)
     phone, desktop = [
         jwt.decode(token.removeprefix("Bearer "), SECRET, ["HS256"], audience=["mobile", "desktop"])
-        for token in hub.tokens
+        for token in hub.tokens[:2]
     ]
     assert (phone["aud"], phone["sub"]) == ("mobile", "demo")
     assert (desktop["aud"], desktop["sub"], desktop["user_id"]) == ("desktop", DESKTOP_ID, "demo")

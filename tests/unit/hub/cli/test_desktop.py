@@ -18,6 +18,7 @@ class Conversation:
         self._questions = questions
         self._welcome = welcome
         self.said: list[dict[str, Any]] = []
+        self.acked: list[dict[str, Any]] = []
         self.over = asyncio.Event()
 
     async def play(self, peer: Peer) -> None:
@@ -31,8 +32,9 @@ class Conversation:
 
     async def _hear_one_answer(self, peer: Peer) -> None:
         while True:
-            self.said.append(await peer.hear())
-            if self.said[-1]["type"] == "agent:response":
+            message = await peer.hear()
+            (self.acked if message["type"] == "ack" else self.said).append(message)
+            if message["type"] == "agent:response":
                 return
 
     def payloads(self, kind: str) -> list[dict[str, Any]]:
@@ -63,6 +65,7 @@ async def test_a_question_is_answered_as_the_contract_says() -> None:
         ("agent:status", {"status": "idle", "in_reply_to": "q0"}),
         ("agent:response", {"text": "hällo", "in_reply_to": "q0", "exit_code": 0}),
     ]
+    assert [message["payload"] for message in conversation.acked] == [{"message_id": "q0"}]
 
 
 async def test_durable_messages_have_names_of_their_own() -> None:

@@ -144,3 +144,41 @@ async def test_answers_to_other_phones_are_not_in_the_answer() -> None:
     async with ScriptedHub(script).running() as hub:
         result = await run("phone", "--url", hub.url, "--send", "hi", HUB_TOKEN=TOKEN)
     assert (result.code, result.out) == (0, "yours\n")
+
+
+async def test_send_waits_for_the_answer_across_a_lost_link() -> None:
+    questions: list[str] = []
+
+    async def before(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.say("desktop:online", {"desktop_id": "d-1"}, offset="7-0")
+        questions.append((await peer.hear("user:message"))["message_id"])
+        reply = {"text": "one ", "in_reply_to": questions[0]}
+        await peer.receipt(questions[0], "delivered")
+        await peer.say("agent:stream", reply, desktop_id="d-1", offset="7-1")
+        await peer.close(4202)
+
+    async def after(peer: Peer) -> None:
+        assert peer.resumed_from() == {"d-1": "7-1"}
+        await peer.welcome()
+        reply = {"text": "one two", "in_reply_to": questions[0]}
+        await peer.say("agent:response", reply, desktop_id="d-1", offset="7-3")
+        await peer.stay()
+
+    async with ScriptedHub(before, after).running() as hub:
+        result = await run("phone", "--url", hub.url, "--send", "hi", HUB_TOKEN=TOKEN)
+    assert (result.code, result.out) == (0, "one two\n")
+
+
+async def test_send_to_a_desktop_that_is_away_waits_for_it_but_not_for_ever() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        await peer.receipt((await peer.hear("user:message"))["message_id"], "stored")
+        await peer.stay()
+
+    async with ScriptedHub(script).running() as hub:
+        result = await run(
+            "phone", "--url", hub.url, "--desktop", "d-1", "--send", "hi", "--timeout", "1", HUB_TOKEN="t"
+        )
+    assert (result.code, result.out) == (1, "")
+    assert "stored: the desktop is away, it gets it when it is back\nno answer in 1 s" in result.err

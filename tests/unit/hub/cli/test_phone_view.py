@@ -7,9 +7,13 @@ from hub.client import Disconnected, Message
 
 
 class Screen:
-    def __init__(self, *, named: bool = True) -> None:
+    def __init__(self, *, named: bool = True, apart: bool = False) -> None:
         self.text = ""
-        self.view = PhoneView(self._write, lambda line: self._write(f"* {line}\n"), named=named)
+        self.notes: list[str] = []
+        self.view = PhoneView(self._write, self.notes.append if apart else self._note, named=named, apart=apart)
+
+    def _note(self, line: str) -> None:
+        self._write(f"* {line}\n")
 
     def _write(self, text: str) -> None:
         self.text += text
@@ -72,6 +76,22 @@ def test_a_note_has_a_line_of_its_own(screen: Screen) -> None:
     screen.view.show(Disconnected(1006, "lost", 0.5))
     screen.agent("stream", text="two")
     assert screen.text == "d: one\n* disconnected (1006 lost); next try in 0.5 s\nd: two"
+
+
+def test_a_note_elsewhere_leaves_the_answers_line_alone() -> None:
+    screen = Screen(named=False, apart=True)
+    screen.agent("stream", text="one ")
+    screen.view.note("the link is gone")
+    screen.agent("response", text="one two")
+    assert (screen.text, screen.notes) == ("one two\n", ["the link is gone"])
+
+
+def test_a_whole_answer_after_lost_pieces_begins_a_line_wherever_the_notes_go() -> None:
+    screen = Screen(named=False, apart=True)
+    screen.agent("stream", text="two")
+    screen.agent("response", text="one two")
+    assert screen.text == "two\none two\n"
+    assert len(screen.notes) == 1
 
 
 def test_states(screen: Screen) -> None:

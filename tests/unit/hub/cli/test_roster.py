@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from hub.cli.roster import NoChoice, Roster
-from hub.client import Disconnected, Message
+from hub.client import Connected, Disconnected, Message, Welcome
 
 
 def online(desktop_id: str) -> Message:
@@ -43,10 +43,22 @@ def test_several_are_no_choice(roster: Roster) -> None:
         roster.choose(None)
 
 
-def test_a_lost_connection_forgets_them(roster: Roster) -> None:
+def test_what_was_last_known_lasts_until_the_next_connection(roster: Roster) -> None:
     roster.note(online("a"))
     roster.note(Disconnected(1006, "lost", 1.0))
+    assert roster.choose(None) == "a"
+    roster.note(Connected(Welcome()))
     assert roster.online == {}
+
+
+@pytest.mark.parametrize("wanted", [None, "a"])
+def test_the_one_chosen_last_will_do_when_none_is_online(roster: Roster, wanted: str | None) -> None:
+    roster.note(online("a"))
+    roster.choose(wanted)
+    roster.note(offline("a"))
+    assert roster.choose(None) == "a"
+    roster.note(online("b"))
+    assert roster.choose(None) == "b"
 
 
 def test_what_makes_no_sense_is_left_alone(roster: Roster) -> None:

@@ -28,10 +28,18 @@ def test_words_in_any_script_stay() -> None:
         ("desktop:offline", {"desktop_id": "d", "last_seen": 10**30}, "d is offline (unknown)"),
         ("error", {"code": "queue_full", "message": "later"}, "error queue_full: later"),
         ("goodbye", {"reason": "restarting"}, "the hub says goodbye (restarting)"),
+        ("receipt", {"status": "stored"}, "stored: the desktop is away, it gets it when it is back"),
+        ("receipt", {"status": "expired"}, "expired: the desktop didn't take it in time"),
+        ("receipt", {"status": "duplicate", "latest": "expired"}, "expired: the desktop didn't take it in time"),
+        ("receipt", {"status": "delivered"}, None),
+        ("receipt", {"status": "acknowledged"}, None),
+        ("receipt", {"status": "duplicate", "latest": "delivered"}, None),
+        ("resumed", {"desktop_id": "d", "complete": False}, "some of what d said is missing"),
+        ("resumed", {"desktop_id": "d", "complete": True}, None),
         ("session:create", {"session_id": "s"}, "session s is asked for"),
     ],
 )
-def test_messages(kind: str, payload: dict[str, Any], words: str) -> None:
+def test_messages(kind: str, payload: dict[str, Any], words: str | None) -> None:
     assert describe(Message(kind, payload, 1)) == words
 
 

@@ -20,7 +20,6 @@ from hub.client import (
     TooBig,
     Welcome,
 )
-from hub.client.connection import endpoint
 from tests.support.fake_world import FakeWorld
 from tests.support.scripted_hub import WELCOME, Peer, Refusal, Script, ScriptedHub
 
@@ -476,19 +475,6 @@ async def test_no_token_in_any_log(caplog: pytest.LogCaptureFixture) -> None:
         await until_connected(client, times=2)
     logged = [record for record in caplog.records if record.name != "websockets.server"]
     assert all(SECRET not in record.getMessage() for record in logged)
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("ws://127.0.0.1:8080", "ws://127.0.0.1:8080/ws/desktop"),
-        ("wss://hub.example/base/", "wss://hub.example/base/ws/desktop"),
-        ("https://hub.example", "wss://hub.example/ws/desktop"),
-        ("http://[::1]:80?ack=1", "ws://[::1]:80/ws/desktop?ack=1"),
-    ],
-)
-def test_where_the_hub_is(url: str, expected: str) -> None:
-    assert endpoint(url, "desktop") == expected
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://hub", "ws://", ""])

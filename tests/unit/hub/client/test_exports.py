@@ -13,9 +13,12 @@ PUBLIC = {
     "HubClosed",
     "Message",
     "NotConnected",
+    "Receipt",
+    "Refused",
     "Role",
     "TokenSource",
     "TooBig",
+    "TooManyPosts",
     "Welcome",
     "World",
 }
@@ -29,7 +32,7 @@ def test_the_public_names_are_these() -> None:
 
 def test_what_a_client_can_do() -> None:
     methods = {name for name, _ in inspect.getmembers(HubClient, inspect.isfunction) if not name.startswith("_")}
-    assert methods == {"close", "events", "ready", "send"}
+    assert methods == {"ack", "close", "drop", "events", "post", "ready", "send"}
 
 
 def test_how_a_client_is_made() -> None:
@@ -37,6 +40,8 @@ def test_how_a_client_is_made() -> None:
         "url",
         "role",
         "token",
+        "resume",
+        "acks",
         "send_wait_s",
         "open_timeout_s",
         "world",

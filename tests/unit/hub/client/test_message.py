@@ -15,12 +15,18 @@ JSON = st.recursive(
 )
 
 
-@given(st.text(), st.dictionaries(st.text(), JSON), st.integers(0, 2**53), st.none() | st.text(min_size=1))
-def test_what_is_encoded_comes_back(kind: str, payload: dict[str, Any], timestamp: int, message_id: str | None) -> None:
-    assert decode(encode(kind, payload, timestamp, message_id)) == Message(kind, payload, timestamp, message_id)
+TIMES = st.integers(0, 2**53)
 
 
-def test_a_message_id_that_is_not_given_is_not_sent() -> None:
+@given(st.text(), st.dictionaries(st.text(), JSON), TIMES, st.none() | st.text(min_size=1), st.none() | TIMES)
+def test_what_is_encoded_comes_back(
+    kind: str, payload: dict[str, Any], timestamp: int, message_id: str | None, valid_until: int | None
+) -> None:
+    expected = Message(kind, payload, timestamp, message_id, valid_until=valid_until)
+    assert decode(encode(kind, payload, timestamp, message_id, valid_until)) == expected
+
+
+def test_what_is_not_given_is_not_sent() -> None:
     assert json.loads(encode("heartbeat", {}, 5)) == {"type": "heartbeat", "payload": {}, "timestamp": 5}
 
 
@@ -47,8 +53,15 @@ def test_what_is_no_envelope(envelope: object) -> None:
 
 
 def test_stamps_of_another_type_are_left_out() -> None:
-    text = json.dumps({"type": "x", "payload": {}, "timestamp": 1, "desktop_id": 5, "user_id": None, "offset": 3})
-    assert decode(text) == Message("x", {}, 1)
+    stamps = {"type": "x", "payload": {}, "timestamp": 1, "desktop_id": 5, "user_id": None, "offset": 3}
+    for valid_until in ("5", 5.5, True, None):
+        text = json.dumps(stamps | {"valid_until": valid_until})
+        assert decode(text) == Message("x", {}, 1)
+
+
+def test_the_hubs_stamps_are_read() -> None:
+    text = json.dumps({"type": "x", "payload": {}, "timestamp": 1, "desktop_id": "d", "offset": "7-3"})
+    assert decode(text) == Message("x", {}, 1, desktop_id="d", offset="7-3")
 
 
 def test_a_message_is_frozen() -> None:
