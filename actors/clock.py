@@ -30,18 +30,35 @@ class SystemClock:
 
 
 class EpochSource:
-    """Hands out epochs: microseconds of the wall clock, and always more than the last one (ADR 0004).
+    """Hands out epochs: microseconds of the store's clock, and always more than the last one (ADR 0004, ADR 0009).
+
+    The store's clock is what all nodes have in common. It is learnt now and then, and counted on from there with the
+    monotonic one; before it is known, the machine's own clock stands in.
 
     They stay exact in a double until the year 2255, so that a Lua script in Redis can compare them.
     """
 
-    __slots__ = ("_clock", "_last")
+    __slots__ = ("_ahead_us", "_clock", "_last")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = 0
+        self._ahead_us: int | None = None
+
+    def learn(self, store_us: int) -> None:
+        """The store's clock says so many microseconds since the epoch, now."""
+        self._ahead_us = store_us - self._monotonic_us()
+
+    def pass_by(self, epoch: Epoch) -> None:
+        """Hand out only newer ones than `epoch` from now on."""
+        self._last = max(self._last, epoch)
 
     def next(self) -> Epoch:
         """Return an epoch that is newer than all that came from here."""
-        self._last = max(self._last + 1, self._clock.wall_ms() * 1000)
+        ahead = self._ahead_us
+        now = self._clock.wall_ms() * 1000 if ahead is None else ahead + self._monotonic_us()
+        self._last = max(self._last + 1, now)
         return Epoch(self._last)
+
+    def _monotonic_us(self) -> int:
+        return int(self._clock.monotonic() * 1_000_000)

@@ -47,6 +47,7 @@ class CloseReason(Enum):
     SLOW_CONSUMER = Ending(4102, "slow_consumer", "lost", graced=True)
     HEARTBEAT_TIMEOUT = Ending(4103, "heartbeat_timeout", "timeout", graced=False)
     TOKEN_EXPIRED = Ending(4201, "token_expired", "closed", graced=True)
+    RESYNC = Ending(4202, "resync", "lost", graced=True)
 
     @property
     def code(self) -> int:

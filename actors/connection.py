@@ -18,6 +18,7 @@ from actors.inbox import Inbox
 from actors.limits import SlidingCount, TokenBucket
 from actors.messages import Envelope, ErrorCode, Fault, Goodbye, HeartbeatAck, Identity, Welcome
 from actors.ports import Authenticator, Timer, Transport
+from actors.post import PostOffice
 from actors.supervisor import Supervisor, Surroundings
 
 log = logging.getLogger("hub.connection")
@@ -55,8 +56,10 @@ class Connection:
         "_whole_at",
         "_inbox",
         "_transport",
+        "_after_write",
         "offer",
         "_supervisor",
+        "_post",
         "_alarm",
         "_auth",
         "_expires_at",
@@ -76,6 +79,7 @@ class Connection:
         identity: Identity,
         around: Surroundings,
         supervisor: Supervisor,
+        post: PostOffice,
         auth: Authenticator,
     ) -> None:
         policy, now = around.policy, around.clock.monotonic()
@@ -83,9 +87,11 @@ class Connection:
         self.identity = identity
         self._around = around
         self._supervisor = supervisor
+        self._post = post
         self._auth = auth
-        self._inbox = Inbox(policy.inbox_frames, policy.inbox_bytes, self._wake, self._overflow)
+        self._inbox = self._new_inbox()
         self.offer = self._inbox.offer
+        self._after_write: list[Callable[[bool], object]] | None = None
         self._watchdog = Watchdog(policy.heartbeat_timeout_s, policy.ping_interval_s if self.probed else None, now)
         self._whole_at = now
         self._overrun: TokenBucket | None = None
@@ -162,10 +168,12 @@ class Connection:
     def peer_closed(self) -> None:
         """The peer closed in an orderly way."""
         self._end(CloseReason.PEER_CLOSED)
+        self._tell_after_write(written=False)
 
     def link_lost(self) -> None:
         """The socket is gone; if nobody closed it before, the link broke."""
         self._end(CloseReason.LINK_LOST)
+        self._tell_after_write(written=False)
         self._supervisor.gone(self)
 
     @property
@@ -174,6 +182,15 @@ class Connection:
         return len(self._inbox), self._inbox.pending_bytes
 
     # -- what other actors tell ------------------------------------------------------------------------------------
+
+    def after_write(self, act: Callable[[bool], object]) -> None:
+        """Call `act` once: with True when all that is in the inbox now is written, or with False if it never is."""
+        if self._closing is not None:
+            act(False)  # noqa: FBT003 - the one thing that it is told
+        elif self._after_write is None:
+            self._after_write = [act]
+        else:
+            self._after_write.append(act)
 
     def say_goodbye(self, retry_after_ms: int) -> None:
         """Tell the client that the hub restarts, and when to come back."""
@@ -190,8 +207,11 @@ class Connection:
                 self._transport.close(self._closing, deadline_s=deadline_s)
             return
         waiting = self._end(reason)
-        if waiting and reason is not CloseReason.SLOW_CONSUMER:
-            self._transport.write(waiting)
+        if reason is not CloseReason.SLOW_CONSUMER:
+            if waiting:
+                self._transport.write(waiting)
+            self._tell_after_write(written=True)
+        self._tell_after_write(written=False)
         limit = self._around.policy.close_deadline_s
         if reason is CloseReason.SLOW_CONSUMER:
             limit = min(limit, 1.0)
@@ -269,6 +289,10 @@ class Connection:
             token_expires_at=int(self.identity.expires_at * 1000),
         )
 
+    def _new_inbox(self) -> Inbox:
+        policy = self._around.policy
+        return Inbox(policy.inbox_frames, policy.inbox_bytes, self._wake, self._overflow)
+
     def _wake(self) -> None:
         self._around.turns.wake(self._turn)
 
@@ -283,11 +307,22 @@ class Connection:
         inbox, around = self._inbox, self._around
         try:
             frames = inbox.take_all()
+            if not frames:
+                return
             around.tallies.handover.observe(around.clock.monotonic() - inbox.waiting_since, len(frames))
             self._transport.write(frames)
+            if self._after_write is not None:
+                self._tell_after_write(written=True)
         except Exception:
             log.exception(BUG, self.connection_id)
+            self._tell_after_write(written=False)
             self.close(CloseReason.HUB_FAULT)
+
+    def _tell_after_write(self, *, written: bool) -> None:
+        if self._after_write is not None:
+            acts, self._after_write = self._after_write, None
+            for act in acts:
+                act(written)
 
     def _count(self, kind: str, outcome: str) -> None:
         self._around.tallies.outcomes[kind, outcome] += 1

@@ -1,29 +1,48 @@
-"""A desktop's connection: what it may say, and what becomes of it."""
+"""A desktop's connection: what it may say, what becomes of it, and how it gets its mail."""
 
 from collections.abc import Callable
 from typing import ClassVar
 
 from actors.closing import CloseReason
 from actors.connection import Connection
+from actors.feed import Feed
 from actors.ids import ConnectionId, Epoch
-from actors.messages import FROM_DESKTOPS, FROM_MOBILES, FROM_NOBODY_YET, FROM_THE_HUB, DesktopIdentity, Envelope
-from actors.ports import Authenticator, DesktopRoute, MobileRoute
-from actors.registry import User
+from actors.inbox import Offer
+from actors.mail import Letter, Stored
+from actors.messages import (
+    FROM_ACKING_DESKTOPS,
+    FROM_DESKTOPS,
+    FROM_MOBILES,
+    FROM_THE_HUB,
+    DesktopIdentity,
+    Envelope,
+    ErrorCode,
+    Fault,
+)
+from actors.offsets import Offset
+from actors.ports import Authenticator
+from actors.post import PostOffice
+from actors.registry import Desktop
+from actors.ring import Ring
+from actors.routes import DesktopRoute, Handed, MobileRoute
 from actors.supervisor import Supervisor, Surroundings
 
 RELAYED = FROM_DESKTOPS
-NOT_ALLOWED = FROM_MOBILES | FROM_THE_HUB | FROM_NOBODY_YET
+NOT_ALLOWED = FROM_MOBILES | FROM_THE_HUB
+
+MOST_UNACKNOWLEDGED = 1000
+"""Letters that the mailbox doesn't have, of which the sender is kept in memory until they are acknowledged."""
 
 
 class DesktopConnection(Connection):
-    """Relays the agent's answers to its owner's phones, and has an epoch."""
+    """Relays the agent's answers to its owner's phones, and is the one writer of what they get from this desktop."""
 
     kind = "desktop"
     probed = False
     sends = RELAYED
     not_allowed = NOT_ALLOWED
 
-    __slots__ = ("_home", "_said", "_stamp", "epoch")
+    __slots__ = ("_desk", "_feed", "_handed", "_ring", "_said", "_stamp", "_unacknowledged", "acks", "epoch")
 
     identity: DesktopIdentity
 
@@ -34,41 +53,166 @@ class DesktopConnection(Connection):
         epoch: Epoch,
         around: Surroundings,
         supervisor: Supervisor,
+        post: PostOffice,
         auth: Authenticator,
+        *,
+        acks: bool = False,
     ) -> None:
-        super().__init__(connection_id, identity, around, supervisor, auth)
+        super().__init__(connection_id, identity, around, supervisor, post, auth)
         self.epoch = epoch
-        self._stamp = around.codec.mobile_stamp(identity.desktop_id)
+        self.acks = acks
+        self._stamp = around.codec.mobile_stamp(identity.desktop_id, epoch)
         self._said: str | None = None
-        self._home: User[DesktopRoute, MobileRoute] | None = None
+        self._desk: Desktop[DesktopRoute, MobileRoute] | None = None
+        self._ring: Ring | None = None
+        self._handed: list[Handed] = []
+        self._unacknowledged: dict[str, Letter] | None = None
+        self._feed = Feed(
+            post.mailroom, identity.user_id, identity.desktop_id, ready=self._takes_mail, hand_over=self._hand_over_kept
+        )
 
     def _accept(self, envelope: Envelope, now: float) -> None:
         kind = envelope.type
         if kind in RELAYED:
-            around = self._around
-            frame = around.codec.to_mobile(envelope, self._stamp)
-            heard = 0 if self._home is None else self._supervisor.relay_to_mobiles(self._home, frame, now)
-            if heard:
-                around.tallies.relayed[kind] += heard
-            else:
-                around.tallies.unheard[kind] += 1
+            self._relay(kind, envelope, now)
             return
         answer = self._ANSWERS.get(kind)
-        if answer is not None:
+        if kind in FROM_ACKING_DESKTOPS and not self.acks:
+            text = f"{kind} is for desktops that connect with ?{kind}=1"
+            self._refuse(kind, Fault(ErrorCode.TYPE_NOT_ALLOWED, text, envelope.message_id), now)
+        elif answer is not None:
             answer(self, envelope, now)
         else:
             self._refuse_type(envelope, now)
+
+    # -- what it says to phones ------------------------------------------------------------------------------------
+
+    def _relay(self, kind: str, envelope: Envelope, now: float) -> None:
+        around, desk = self._around, self._desk
+        if desk is None or desk.epoch != self.epoch:  # A newer one came while the hub drains: that one writes now.
+            return
+        ring = self._ring or self._begin(desk)
+        frame = around.codec.to_mobile(envelope, self._stamp, ring.seq + 1)
+        ring.append(frame)
+        if kind != "agent:stream":
+            who = self.identity
+            around.journal.append(who.user_id, who.desktop_id, ring.head, frame)
+        heard = self._supervisor.relay(desk, frame, now)
+        if heard:
+            around.tallies.relayed[kind] += heard
+        else:
+            around.tallies.unheard[kind] += 1
+
+    def _begin(self, desk: Desktop[DesktopRoute, MobileRoute]) -> Ring:
+        """Open this connection's part of the ring and of the journal, with its first message."""
+        policy, who = self._around.policy, self.identity
+        if desk.ring is None:
+            desk.ring = Ring(policy.ring_frames, policy.ring_bytes)
+        self._ring = desk.ring
+        self._ring.open(self.epoch)
+        self._around.journal.open(who.user_id, who.desktop_id, self.epoch, self._stale)
+        return self._ring
+
+    def _stale(self, newer: Epoch) -> None:
+        """A newer epoch of this desktop has written (ADR 0009): it comes back, and gets one that is newer still."""
+        self._around.epochs.pass_by(newer)
+        if self._desk is not None:
+            self._desk.ring = None  # It doesn't hold what the newer epoch said, so it isn't gapless.
+        self.close(CloseReason.RESYNC)
+
+    # -- what it gets from phones ----------------------------------------------------------------------------------
+
+    def letter_stored(self, handed: Handed, answer: Stored) -> None:
+        """A letter came into the mailbox: hand it over when it is its turn."""
+        self._feed.stored(handed.letter, handed.origin, answer)
+
+    def read_mailbox(self) -> None:
+        """Go on reading the mailbox, if there may be anything to read."""
+        self._feed.read_on()
+
+    def hand_over(self, handed: Handed) -> Offer:
+        """Take a letter into the inbox."""
+        offer = self.offer(handed.letter.frame, self._around.clock.monotonic())
+        if offer is Offer.ACCEPTED:
+            if not self._handed:
+                self.after_write(self._settle)
+            self._handed.append(handed)
+        return offer
+
+    def _hand_over_kept(self, letter: Letter, origin: MobileRoute | None) -> bool:
+        """Take a letter if the desktop reads and there is room; else it stays in the mailbox until that is so."""
+        if not self._takes_mail():
+            return False
+        if not self._inbox.has_room(letter.frame):
+            self.after_write(lambda _written: self._feed.read_on())
+            return False
+        return self.hand_over(Handed(letter, origin, kept=True)) is Offer.ACCEPTED
+
+    def _takes_mail(self) -> bool:
+        return self._around.policy.mailbox and self._closing is None and self._transport.writable
+
+    def writable_again(self) -> None:
+        """The desktop caught up with what it was sent: there may be mail for it."""
+        super().writable_again()
+        self._feed.read_on()
+
+    def _settle(self, written: bool) -> None:
+        handed, self._handed = self._handed, []
+        if not written:
+            self._post.unwritten(handed)
+            return
+        if self.acks:
+            self._await_acks(handed)
+        self._post.written(self, handed)
+        self._feed.read_on()
+
+    def _await_acks(self, handed: list[Handed]) -> None:
+        for each in handed:
+            name = each.letter.message_id
+            if each.kept or name is None:
+                continue
+            self._unacknowledged = self._unacknowledged or {}
+            while len(self._unacknowledged) >= MOST_UNACKNOWLEDGED:
+                del self._unacknowledged[next(iter(self._unacknowledged))]
+            self._unacknowledged[name] = each.letter
+
+    def _ack(self, envelope: Envelope, now: float) -> None:
+        message_id = self._around.codec.acknowledged(envelope)
+        if isinstance(message_id, Fault):
+            self._refuse(envelope.type, message_id, now)
+            return
+        self._count(envelope.type, "accepted")
+        letter = None if self._unacknowledged is None else self._unacknowledged.pop(message_id, None)
+        self._post.acknowledged(self, message_id, letter)
+
+    # -- coming and going ------------------------------------------------------------------------------------------
 
     def _farewell(self, reason: str) -> None:
         self._said = reason
 
     def _join(self) -> bool:
         joined = self._supervisor.join_desktop(self)
-        self._home = self._supervisor.home(self.identity.user_id)
+        if joined:
+            self._desk = self._supervisor.desktop_of(self.identity.user_id, self.identity.desktop_id)
+            self._feed.read_on()
         return joined
 
     def _part(self, reason: CloseReason) -> None:
         self._supervisor.part_desktop(self, self._said or reason.value.presence, graced=reason.value.graced)
+        if not self._still_relays():
+            self._say_the_end()
+
+    def link_lost(self) -> None:
+        """The socket is gone; if nobody closed it before, the link broke."""
+        super().link_lost()
+        self._say_the_end()
+
+    def _say_the_end(self) -> None:
+        ring, self._ring = self._ring, None
+        if ring is not None and ring.epoch == self.epoch:
+            who = self.identity
+            self._around.journal.close(who.user_id, who.desktop_id, Offset(self.epoch, ring.seq))
+        self._desk = None
 
     def _tags(self) -> dict[str, object]:
         return {**super()._tags(), "desktop_id": self.identity.desktop_id}
@@ -81,4 +225,5 @@ class DesktopConnection(Connection):
         "heartbeat": Connection._heartbeat,
         "goodbye": Connection._goodbye,
         "auth:refresh": Connection._refresh,
+        "ack": _ack,
     }

@@ -9,7 +9,8 @@
 from collections.abc import Callable
 
 from actors.closing import CloseReason
-from actors.ports import Route, Scheduler
+from actors.ports import Scheduler
+from actors.routes import Route
 from actors.supervisor import Supervisor
 
 LINGER_S = 0.3

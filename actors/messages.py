@@ -5,10 +5,12 @@ presence changes are what the mirror writes to Redis.
 """
 
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from actors.ids import ConnectionId, DesktopId, DeviceId, Epoch, NodeId, UserId
+from actors.mail import Receipt
+from actors.offsets import Offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ Identity: TypeAlias = DesktopIdentity | MobileIdentity
 # Types of messages by who may send them (docs/protocol.md, "Messages"); what both sides may send is in none.
 FROM_DESKTOPS = frozenset({"agent:stream", "agent:response", "agent:status"})
 FROM_MOBILES = frozenset({"user:message", "session:create"})
-FROM_NOBODY_YET = frozenset({"ack"})
+FROM_ACKING_DESKTOPS = frozenset({"ack"})
 FROM_THE_HUB = frozenset(
     {"desktop:online", "desktop:offline", "welcome", "receipt", "resumed", "error", "heartbeat:ack"}
 )
@@ -51,6 +53,11 @@ class Envelope(Protocol):
     @property
     def message_id(self) -> str | None:
         """The sender's name for the message, if it gave one."""
+        ...
+
+    @property
+    def valid_until(self) -> int | None:
+        """Milliseconds since the epoch after which it is not to be handed over any more, if there is such a time."""
         ...
 
 
@@ -69,16 +76,6 @@ class ErrorCode(StrEnum):
     TOKEN_INVALID = "token_invalid"  # noqa: S105 - a code, not a token
     TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a code, not a token
     FORBIDDEN = "forbidden"
-
-
-class Delivery(Enum):
-    """What became of a message that a phone addressed to a desktop."""
-
-    DELIVERED = auto()
-    NOT_FOUND = auto()
-    OFFLINE = auto()
-    FULL = auto()
-    UNKNOWN_YET = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +142,28 @@ class Goodbye:
     retry_after_ms: int
 
 
-Notice: TypeAlias = Welcome | HeartbeatAck | DesktopOnline | DesktopOffline | Goodbye | Fault
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """`resumed`: closes a replay; or, with `complete` false, tells a slow reader that something was left out.
+
+    `offset`: where the replay ended; of a slow reader, behind which something is missing.
+    """
+
+    desktop_id: DesktopId
+    complete: bool
+    offset: Offset
+
+
+Notice: TypeAlias = Welcome | HeartbeatAck | DesktopOnline | DesktopOffline | Goodbye | Resumed | Receipt | Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a frame for a phone holds, read from its text. `desktop_id` and `offset` are those beside the payload."""
+
+    type: str
+    desktop_id: DesktopId | None
+    offset: Offset | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,41 +1,66 @@
-"""A phone's connection: what it may say, and what becomes of it."""
+"""A phone's connection: what it may say, what becomes of it, and how it gets what it missed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
 from actors.closing import CloseReason
 from actors.connection import Connection
-from actors.ids import DesktopId
+from actors.ids import ConnectionId, DesktopId
 from actors.messages import (
+    FROM_ACKING_DESKTOPS,
     FROM_DESKTOPS,
     FROM_MOBILES,
-    FROM_NOBODY_YET,
     FROM_THE_HUB,
-    Delivery,
     Envelope,
     ErrorCode,
     Fault,
     MobileIdentity,
+    Resumed,
 )
+from actors.offsets import Offset
+from actors.ports import Authenticator
+from actors.post import PostOffice
+from actors.replay import Replay
+from actors.ring import Ring
+from actors.shedding import SheddingInbox
+from actors.supervisor import Supervisor, Surroundings
 
 ADDRESSED = FROM_MOBILES
-NOT_ALLOWED = FROM_DESKTOPS | FROM_THE_HUB | FROM_NOBODY_YET
+NOT_ALLOWED = FROM_DESKTOPS | FROM_THE_HUB | FROM_ACKING_DESKTOPS
 
-RETRY_UNAVAILABLE_MS = 500
+RETRY_UNKNOWN_MS = 500
 
 
 class MobileConnection(Connection):
-    """Sends messages to the desktops of its own user, and watches them."""
+    """Sends messages to the desktops of its own user, and watches them.
+
+    `resume`: up to where it has seen desktops; it gets what it missed of them, one after the other.
+    """
 
     kind = "mobile"
     probed = True
     sends = ADDRESSED
     not_allowed = NOT_ALLOWED
 
-    __slots__ = ()
+    __slots__ = ("_resume",)
 
     identity: MobileIdentity
+    _inbox: SheddingInbox
+
+    def __init__(
+        self,
+        connection_id: ConnectionId,
+        identity: MobileIdentity,
+        around: Surroundings,
+        supervisor: Supervisor,
+        post: PostOffice,
+        auth: Authenticator,
+        *,
+        resume: Mapping[DesktopId, Offset] | None = None,
+    ) -> None:
+        super().__init__(connection_id, identity, around, supervisor, post, auth)
+        self._resume = dict(resume) if resume else None
 
     def _accept(self, envelope: Envelope, now: float) -> None:
         kind = envelope.type
@@ -45,29 +70,105 @@ class MobileConnection(Connection):
         else:
             self._refuse_type(envelope, now)
 
+    # -- what it says to desktops ----------------------------------------------------------------------------------
+
     def _address(self, envelope: Envelope, now: float) -> None:
         target = self._around.codec.addressed_desktop(envelope)
         if isinstance(target, Fault):
             self._refuse(envelope.type, target, now)
             return
-        self._route(envelope, target, now)
+        self._route(envelope, target)
 
-    def _route(self, envelope: Envelope, target: DesktopId, now: float) -> None:
-        """Deliver, or say why not. A message that comes before the store has told of past desktops waits for that."""
-        delivery = self._supervisor.relay_to_desktop(self.identity, target, envelope, now)
-        if delivery is Delivery.DELIVERED:
-            self._around.tallies.relayed[envelope.type] += 1
+    def _route(self, envelope: Envelope, target: DesktopId) -> None:
+        """Send, or say why not. A message that comes before the store has told of past desktops waits for that."""
+        user_id, supervisor = self.identity.user_id, self._supervisor
+        if supervisor.desktop_of(user_id, target) is not None:
+            self._post.send(self, target, envelope)
+        elif supervisor.knows_desktops_of(user_id):
+            text = "none of your desktops has this desktop_id"
+            self.undelivered(envelope.type, Fault(ErrorCode.DESKTOP_NOT_FOUND, text, envelope.message_id))
+        elif not supervisor.await_known(user_id, partial(self._route, envelope, target)):
+            text = "whether you have this desktop can't be told right now; nothing was delivered, send it again"
+            fault = Fault(ErrorCode.UNAVAILABLE, text, envelope.message_id, RETRY_UNKNOWN_MS)
+            self.undelivered(envelope.type, fault)
+
+    def undelivered(self, kind: str, fault: Fault) -> None:
+        """Tell the phone that its message goes nowhere."""
+        now = self._around.clock.monotonic()
+        if fault.code is ErrorCode.BAD_PAYLOAD:
+            self._refuse(kind, fault, now)
+        else:
+            self._count(kind, fault.code.value)
+            self.offer(self._around.codec.notice(fault), now)
+
+    # -- what it missed ------------------------------------------------------------------------------------------
+
+    def _resume_next(self) -> None:
+        """Give it what it missed of the next desktop that it asked for."""
+        if not self._resume or self._closing is not None:
             return
-        if delivery is Delivery.UNKNOWN_YET:
-            again = partial(self._route, envelope, target, now)
-            if self._supervisor.await_known(self.identity.user_id, again):
-                return
-        code, text, retry_after_ms = _UNDELIVERED[delivery]
-        self._count(envelope.type, code.value)
-        self.offer(self._around.codec.notice(Fault(code, text, envelope.message_id, retry_after_ms)), now)
+        around = self._around
+        desktop_id, after = next(iter(self._resume.items()))
+        Replay(
+            around.journal,
+            self.identity.user_id,
+            desktop_id,
+            after,
+            around.policy.replay_messages,
+            ring=partial(self._ring_of, desktop_id),
+            silent_at=partial(self._supervisor.place_of, self.identity.user_id, desktop_id),
+            send=self._send_piece,
+            done=self._resumed,
+        ).go_on()
+
+    def _ring_of(self, desktop_id: DesktopId) -> Ring | None:
+        desktop = self._supervisor.desktop_of(self.identity.user_id, desktop_id)
+        return None if desktop is None else desktop.ring
+
+    def _send_piece(self, frames: Sequence[bytes], then: Callable[[], None]) -> None:
+        now = self._around.clock.monotonic()
+        for frame in frames:
+            self.offer(frame, now)
+        self.after_write(lambda written: then() if written and self._closing is None else None)
+
+    def _resumed(self, frames: Sequence[bytes], resumed: Resumed) -> None:
+        """The last piece: in the same turn it begins to hear the desktop."""
+        if self._closing is not None or self._resume is None:
+            return
+        del self._resume[resumed.desktop_id]
+        self._around.tallies.replays[resumed.complete] += 1
+        self._supervisor.caught_up(self, resumed.desktop_id)
+        self._send_piece([*frames, self._around.codec.notice(resumed)], self._resume_next)
+
+    # -- coming and going ------------------------------------------------------------------------------------------
+
+    def _new_inbox(self) -> SheddingInbox:
+        policy, codec = self._around.policy, self._around.codec
+        return SheddingInbox(
+            policy.inbox_frames, policy.inbox_bytes, self._wake, self._overflow, label=codec.label, gap=self._gap
+        )
+
+    def _gap(self, desktop_id: DesktopId, offset: Offset) -> bytes:
+        self._around.tallies.gaps += 1
+        self.after_write(self._look_whether_it_caught_up)
+        return self._around.codec.notice(Resumed(desktop_id, complete=False, offset=offset))
+
+    def _look_whether_it_caught_up(self, written: bool) -> None:  # noqa: FBT001 - what `after_write` tells
+        if written and self._inbox.shedding:
+            self._turn()
+
+    def writable_again(self) -> None:
+        """The phone caught up with what it was sent: it is told when nothing is left out any more."""
+        super().writable_again()
+        if self._inbox.shedding:
+            self._turn()
 
     def _join(self) -> bool:
-        return self._supervisor.join_mobile(self)
+        joined = self._supervisor.join_mobile(self, self._resume or ())
+        if joined:
+            self._post.tell_kept(self)
+            self._resume_next()
+        return joined
 
     def _part(self, reason: CloseReason) -> None:
         self._supervisor.part_mobile(self)
@@ -82,15 +183,3 @@ class MobileConnection(Connection):
         "goodbye": Connection._goodbye,
         "auth:refresh": Connection._refresh,
     }
-
-
-_UNDELIVERED: dict[Delivery, tuple[ErrorCode, str, int | None]] = {
-    Delivery.NOT_FOUND: (ErrorCode.DESKTOP_NOT_FOUND, "none of your desktops has this desktop_id", None),
-    Delivery.OFFLINE: (ErrorCode.DESKTOP_OFFLINE, "the desktop is not connected; nothing was delivered", None),
-    Delivery.FULL: (ErrorCode.QUEUE_FULL, "the desktop reads too slowly; nothing was delivered, send it again", 1000),
-    Delivery.UNKNOWN_YET: (
-        ErrorCode.UNAVAILABLE,
-        "whether you have this desktop can't be told right now; nothing was delivered, send it again",
-        RETRY_UNAVAILABLE_MS,
-    ),
-}

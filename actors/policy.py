@@ -23,6 +23,10 @@ class Policy:
         max_desktops: Desktops that one user may have connected (4007).
         max_mobiles: Phones that one user may have connected (4007).
         max_known: Desktops, away ones included, that are kept in memory for one user.
+        mailbox: Whether messages to a desktop go through its mailbox.
+        ring_frames: Frames of one desktop that are kept in memory for phones that come back.
+        ring_bytes: Bytes of them.
+        replay_messages: Messages from the journal that a phone gets for one desktop when it comes back.
     """
 
     heartbeat_interval_s: float = 30.0
@@ -33,10 +37,14 @@ class Policy:
     rate: float | None = 200.0
     burst: float = 400.0
     max_message_bytes: int = 1_048_576
-    inbox_frames: int = 4096
+    inbox_frames: int = 8192
     inbox_bytes: int = 4_194_304
     write_stall_s: float = 5.0
     close_deadline_s: float = 3.0
     max_desktops: int = 50
     max_mobiles: int = 20
     max_known: int = 1000
+    mailbox: bool = True
+    ring_frames: int = 2048
+    ring_bytes: int = 1_048_576
+    replay_messages: int = 1000

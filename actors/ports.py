@@ -1,19 +1,18 @@
 """What the actors need from the world, with the guarantees written down. `hub/` has an adapter for each."""
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from actors.closing import CloseReason
-from actors.ids import ConnectionId, DesktopId, Epoch, UserId
-from actors.inbox import Offer
+from actors.ids import DesktopId, Epoch, UserId
 from actors.journal import JournalPage
 from actors.mail import KeptReceipt, Letter, MailPage, Receipt, Sender, Status, StoreAnswer
 from actors.messages import (
-    DesktopIdentity,
     Envelope,
     Fault,
     Identity,
     KnownDesktop,
+    Label,
     MobileIdentity,
     Notice,
     PresenceChange,
@@ -39,43 +38,6 @@ class Scheduler(Protocol):
     def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Timer:
         """Call in `delay` seconds."""
         ...
-
-
-class Route(Protocol):
-    """A connection as the supervisor sees it."""
-
-    connection_id: ConnectionId
-    kind: ClassVar[str]
-
-    @property
-    def waiting(self) -> tuple[int, int]:
-        """Frames and bytes in the inbox."""
-        ...
-
-    def offer(self, frame: bytes, now: float) -> Offer:
-        """Put a frame into the connection's inbox; a connection whose inbox is full closes itself (4102)."""
-        ...
-
-    def say_goodbye(self, retry_after_ms: int) -> None:
-        """Tell the client that the hub is about to restart."""
-        ...
-
-    def close(self, reason: CloseReason, *, deadline_s: float | None = None) -> None:
-        """End the connection; when it is ending already, only hasten that. The peer has `deadline_s` to answer."""
-        ...
-
-
-class DesktopRoute(Route, Protocol):
-    """A desktop's connection."""
-
-    identity: DesktopIdentity
-    epoch: Epoch
-
-
-class MobileRoute(Route, Protocol):
-    """A phone's connection."""
-
-    identity: MobileIdentity
 
 
 class Transport(Protocol):
@@ -116,24 +78,36 @@ class Codec(Protocol):
         """Return the envelope, or what is wrong with it (`bad_envelope`). Never raises."""
         ...
 
-    def to_mobile(self, envelope: Envelope, stamp: bytes) -> bytes:
-        """Encode for phones, with the sending desktop's `stamp` (see `mobile_stamp`)."""
+    def to_mobile(self, envelope: Envelope, stamp: bytes, seq: int) -> bytes:
+        """Encode for phones, with the sending connection's `stamp` (see `mobile_stamp`) and the message's number."""
         ...
 
     def to_desktop(self, envelope: Envelope, sender: MobileIdentity) -> bytes:
         """Encode for a desktop, with the sender's `user_id` and `device_id`."""
         ...
 
-    def mobile_stamp(self, desktop_id: DesktopId) -> bytes:
+    def mobile_stamp(self, desktop_id: DesktopId, epoch: Epoch) -> bytes:
         """Return what `to_mobile` adds for this desktop; made once a connection."""
         ...
 
-    def notice(self, notice: Notice) -> bytes:
-        """Encode one of the hub's own messages."""
+    def label(self, frame: bytes) -> Label:
+        """Read back what a frame for a phone holds; for slow readers only, it costs more than making one."""
+        ...
+
+    def fingerprint(self, envelope: Envelope) -> str:
+        """Return a text that is the same for messages of the same type and payload, and for no others."""
+        ...
+
+    def notice(self, notice: Notice, offset: Offset | None = None) -> bytes:
+        """Encode one of the hub's own messages; `offset`: where the desktop that it tells of stands."""
         ...
 
     def addressed_desktop(self, envelope: Envelope) -> DesktopId | Fault:
         """Read `payload.desktop_id`, or say what is wrong with it (`bad_payload`)."""
+        ...
+
+    def acknowledged(self, envelope: Envelope) -> str | Fault:
+        """Read `payload.message_id`, or say what is wrong with it (`bad_payload`)."""
         ...
 
     def goodbye_reason(self, envelope: Envelope) -> str | Fault:

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from actors.ids import DesktopId, DeviceId, Epoch, UserId
 from actors.messages import DesktopIdentity, KnownDesktop, MobileIdentity
+from actors.ring import Ring
 
 D = TypeVar("D")
 M = TypeVar("M")
@@ -26,18 +27,25 @@ class Standing(Enum):
     AWAY = auto()
 
 
-class Desktop(Generic[D]):
-    """One desktop that the registry knows. Times in milliseconds since the epoch."""
+class Desktop(Generic[D, M]):
+    """One desktop that the registry knows. Times in milliseconds since the epoch.
+
+    Attributes:
+        listeners: The phones' connections that hear it, as a snapshot that can be gone through while they come and go.
+        ring: What it said last; None before it has said anything.
+    """
 
     __slots__ = (
         "connection",
         "desktop_id",
         "epoch",
         "last_seen",
+        "listeners",
         "name",
         "owner",
         "platform",
         "reason",
+        "ring",
         "since",
         "standing",
     )
@@ -46,6 +54,8 @@ class Desktop(Generic[D]):
         self.desktop_id = desktop_id
         self.owner = owner
         self.connection: D | None = None
+        self.listeners: tuple[M, ...] = ()
+        self.ring: Ring | None = None
         self.epoch = Epoch(0)
         self.standing = Standing.AWAY
         self.name: str | None = None
@@ -61,21 +71,43 @@ class User(Generic[D, M]):
     Attributes:
         mobiles: The phones' connections, each with its device.
         listeners: The same connections, as a snapshot that can be gone through while they come and go.
+        behind: Phones that don't hear a desktop yet, because they are still given what they missed of it.
         known_loaded: Whether the desktops of the past were asked for and came.
     """
 
-    __slots__ = ("desktops", "devices", "known_loaded", "listeners", "mobiles")
+    __slots__ = ("behind", "desktops", "devices", "known_loaded", "listeners", "mobiles")
 
     def __init__(self) -> None:
         self.listeners: tuple[M, ...] = ()
         self.mobiles: dict[M, DeviceId | None] = {}
         self.devices: dict[DeviceId, M] = {}
-        self.desktops: dict[DesktopId, Desktop[D]] = {}
+        self.desktops: dict[DesktopId, Desktop[D, M]] = {}
+        self.behind: dict[DesktopId, set[M]] = {}
         self.known_loaded = False
+
+    def listen(self) -> None:
+        """Let every desktop be heard by the phones that are there and not behind."""
+        self.listeners = tuple(self.mobiles)
+        for desktop in self.desktops.values():
+            self.listen_to(desktop)
+
+    def listen_to(self, desktop: Desktop[D, M]) -> None:
+        """Let one desktop be heard by the phones that are there and not behind."""
+        behind = self.behind.get(desktop.desktop_id)
+        everybody = self.listeners
+        desktop.listeners = everybody if not behind else tuple(phone for phone in everybody if phone not in behind)
+
+    def catch_up(self, phone: M, desktop_id: DesktopId) -> None:
+        """The phone has what it missed of a desktop."""
+        behind = self.behind.get(desktop_id)
+        if behind is not None:
+            behind.discard(phone)
+            if not behind:
+                del self.behind[desktop_id]
 
 
 @dataclass(frozen=True, slots=True)
-class DesktopJoined(Generic[D]):
+class DesktopJoined(Generic[D, M]):
     """What a desktop's connection changed.
 
     Attributes:
@@ -86,9 +118,9 @@ class DesktopJoined(Generic[D]):
         renamed: Whether its name or platform is another one now.
     """
 
-    desktop: Desktop[D]
+    desktop: Desktop[D, M]
     superseded: D | None
-    previous: Desktop[D] | None
+    previous: Desktop[D, M] | None
     appeared: bool
     renamed: bool
 
@@ -115,20 +147,22 @@ class Registry(Generic[D, M]):
         self._max_known = max_known
         self.users: dict[UserId, User[D, M]] = {}
         """All users who have anybody connected; to be read only."""
-        self._desktops: dict[DesktopId, Desktop[D]] = {}
+        self._desktops: dict[DesktopId, Desktop[D, M]] = {}
 
-    def find(self, user_id: UserId, desktop_id: DesktopId) -> Desktop[D] | None:
+    def find(self, user_id: UserId, desktop_id: DesktopId) -> Desktop[D, M] | None:
         """The desktop if it is this user's; another user's is as good as unknown."""
         user = self.users.get(user_id)
         return None if user is None else user.desktops.get(desktop_id)
 
-    def present(self) -> Iterator[Desktop[D]]:
+    def present(self) -> Iterator[Desktop[D, M]]:
         """All desktops that are to be seen as online."""
         return (d for d in self._desktops.values() if d.standing is not Standing.AWAY)
 
     # -- desktops ------------------------------------------------------------------------------------------------
 
-    def admit_desktop(self, who: DesktopIdentity, connection: D, epoch: Epoch, now_ms: int) -> DesktopJoined[D] | None:
+    def admit_desktop(
+        self, who: DesktopIdentity, connection: D, epoch: Epoch, now_ms: int
+    ) -> DesktopJoined[D, M] | None:
         """Make `connection` the desktop's own. None: the user has as many connected as allowed, or it came too late."""
         entry = self._desktops.get(who.desktop_id)
         if entry is not None and entry.epoch >= epoch:
@@ -147,7 +181,7 @@ class Registry(Generic[D, M]):
         desktop.name, desktop.platform, desktop.last_seen = who.name, who.platform, now_ms
         return DesktopJoined(desktop, superseded, previous, appeared, renamed)
 
-    def part_desktop(self, desktop_id: DesktopId, epoch: Epoch, now_ms: int) -> Desktop[D] | None:
+    def part_desktop(self, desktop_id: DesktopId, epoch: Epoch, now_ms: int) -> Desktop[D, M] | None:
         """Take the connection of `epoch` out of the routes; the desktop is graced. None: a newer one is there."""
         desktop = self._desktops.get(desktop_id)
         if desktop is None or desktop.epoch != epoch or desktop.connection is None:
@@ -155,7 +189,7 @@ class Registry(Generic[D, M]):
         desktop.connection, desktop.standing, desktop.last_seen = None, Standing.GRACED, now_ms
         return desktop
 
-    def settle_desktop(self, desktop_id: DesktopId, epoch: Epoch, reason: str) -> Desktop[D] | None:
+    def settle_desktop(self, desktop_id: DesktopId, epoch: Epoch, reason: str) -> Desktop[D, M] | None:
         """End the grace of `epoch`: the desktop is away. None: it came back, or is away already."""
         desktop = self._desktops.get(desktop_id)
         if desktop is None or desktop.epoch != epoch or desktop.standing is not Standing.GRACED:
@@ -165,7 +199,7 @@ class Registry(Generic[D, M]):
         self._drop_if_idle(desktop.owner)
         return desktop
 
-    def remember(self, user_id: UserId, known: Iterable[KnownDesktop]) -> list[Desktop[D]]:
+    def remember(self, user_id: UserId, known: Iterable[KnownDesktop]) -> list[Desktop[D, M]]:
         """Take in desktops of the past, and return those that weren't known. No-op for a user who is gone."""
         user = self.users.get(user_id)
         if user is None:
@@ -183,16 +217,23 @@ class Registry(Generic[D, M]):
 
     # -- phones --------------------------------------------------------------------------------------------------
 
-    def admit_mobile(self, who: MobileIdentity, connection: M) -> MobileJoined[M] | None:
-        """Add a phone. None: the user has as many connected as allowed."""
+    def admit_mobile(
+        self, who: MobileIdentity, connection: M, behind: Iterable[DesktopId] = ()
+    ) -> MobileJoined[M] | None:
+        """Add a phone. None: the user has as many connected as allowed.
+
+        `behind`: desktops that it is not to hear before `catch_up`.
+        """
         user = self.users.setdefault(who.user_id, User())
         older = None if who.device_id is None else user.devices.get(who.device_id)
         if older is None and len(user.mobiles) >= self._max_mobiles:
             return None
         if older is not None:
-            del user.mobiles[older]
+            self._leave(user, older)
         user.mobiles[connection] = who.device_id
-        user.listeners = tuple(user.mobiles)
+        for desktop_id in behind:
+            user.behind.setdefault(desktop_id, set()).add(connection)
+        user.listen()
         if who.device_id is not None:
             user.devices[who.device_id] = connection
         return MobileJoined(older)
@@ -202,12 +243,23 @@ class Registry(Generic[D, M]):
         user = self.users.get(user_id)
         if user is None or connection not in user.mobiles:
             return False
-        device_id = user.mobiles.pop(connection)
-        user.listeners = tuple(user.mobiles)
+        device_id = user.mobiles[connection]
+        self._leave(user, connection)
+        user.listen()
         if device_id is not None:
             del user.devices[device_id]
         self._drop_if_idle(user_id)
         return True
+
+    def catch_up(self, user_id: UserId, connection: M, desktop_id: DesktopId) -> None:
+        """Let a phone hear a desktop of which it has what it missed."""
+        user = self.users.get(user_id)
+        if user is None:
+            return
+        user.catch_up(connection, desktop_id)
+        desktop = user.desktops.get(desktop_id)
+        if desktop is not None:
+            user.listen_to(desktop)
 
     # -- within --------------------------------------------------------------------------------------------------
 
@@ -215,13 +267,21 @@ class Registry(Generic[D, M]):
         user = self.users.get(user_id)
         return 0 if user is None else sum(d.connection is not None for d in user.desktops.values())
 
-    def _enter(self, desktop_id: DesktopId, owner: UserId) -> Desktop[D]:
-        desktop: Desktop[D] = Desktop(desktop_id, owner)
+    def _enter(self, desktop_id: DesktopId, owner: UserId) -> Desktop[D, M]:
+        desktop: Desktop[D, M] = Desktop(desktop_id, owner)
         self._desktops[desktop_id] = desktop
-        self.users.setdefault(owner, User()).desktops[desktop_id] = desktop
+        user = self.users.setdefault(owner, User())
+        user.desktops[desktop_id] = desktop
+        user.listen_to(desktop)
         return desktop
 
-    def _disown(self, desktop: Desktop[D]) -> Desktop[D]:
+    @staticmethod
+    def _leave(user: User[D, M], connection: M) -> None:
+        del user.mobiles[connection]
+        for desktop_id in [each for each, behind in user.behind.items() if connection in behind]:
+            user.catch_up(connection, desktop_id)
+
+    def _disown(self, desktop: Desktop[D, M]) -> Desktop[D, M]:
         """Take the desktop away from the user who owned it."""
         del self._desktops[desktop.desktop_id]
         del self.users[desktop.owner].desktops[desktop.desktop_id]

@@ -4,29 +4,28 @@ It never waits: every method runs to its end in the caller's turn, so what it an
 and no lock is needed. Only the offline grace and the store's answers come back later, fenced by epochs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from actors.clock import Clock
+from actors.clock import Clock, EpochSource
 from actors.closing import CloseReason
 from actors.ids import DesktopId, NodeId, UserId
-from actors.inbox import Offer
 from actors.limits import Pace
+from actors.mail import Sender
 from actors.messages import (
     CameOnline,
-    Delivery,
     DesktopOffline,
     DesktopOnline,
-    Envelope,
     KnownDesktop,
-    MobileIdentity,
     Notice,
     PresenceRecord,
     WentOffline,
 )
+from actors.offsets import Offset
 from actors.policy import Policy
-from actors.ports import Codec, DesktopRoute, MobileRoute, PresenceMirror, Route, Scheduler
-from actors.registry import Desktop, Registry, Standing, User
+from actors.ports import Codec, Journal, PresenceMirror, Scheduler
+from actors.registry import Desktop, Registry, Standing
+from actors.routes import DesktopRoute, MobileRoute, Route
 from actors.tallies import Tallies
 from actors.turns import Turns
 
@@ -40,10 +39,12 @@ class Surroundings:
 
     node_id: NodeId
     clock: Clock
+    epochs: EpochSource
     scheduler: Scheduler
     turns: Turns
     codec: Codec
     mirror: PresenceMirror
+    journal: Journal
     policy: Policy
     tallies: Tallies
     pace: Pace | None = field(init=False)
@@ -102,28 +103,41 @@ class Supervisor:
 
     # -- routes --------------------------------------------------------------------------------------------------
 
-    def home(self, user_id: UserId) -> User[DesktopRoute, MobileRoute] | None:
-        """The entry of a user who has anybody connected. It stays the same for as long as somebody is."""
-        return self._users.get(user_id)
+    def desktop_of(self, user_id: UserId, desktop_id: DesktopId) -> Desktop[DesktopRoute, MobileRoute] | None:
+        """The desktop, if it is this user's; another user's is as good as unknown."""
+        return self._registry.find(user_id, desktop_id)
+
+    def place_of(self, user_id: UserId, desktop_id: DesktopId) -> Offset | None:
+        """Where this user's desktop stands in what it says, if this node knows."""
+        desktop = self._registry.find(user_id, desktop_id)
+        return None if desktop is None else _place(desktop)
+
+    def knows_desktops_of(self, user_id: UserId) -> bool:
+        """Whether a desktop that `desktop_of` doesn't find is none of this user's."""
+        user = self._users.get(user_id)
+        return user is not None and user.known_loaded
 
     @staticmethod
-    def relay_to_mobiles(home: User[DesktopRoute, MobileRoute], frame: bytes, now: float) -> int:
-        """Offer a frame to all phones of a user, and return how many there are."""
-        listeners = home.listeners
-        for mobile in listeners:
-            mobile.offer(frame, now)
+    def relay(desktop: Desktop[DesktopRoute, MobileRoute], frame: bytes, now: float) -> int:
+        """Offer a frame to all phones that hear a desktop, and return how many there are."""
+        listeners = desktop.listeners
+        for phone in listeners:
+            phone.offer(frame, now)
         return len(listeners)
 
-    def relay_to_desktop(self, sender: MobileIdentity, target: DesktopId, envelope: Envelope, now: float) -> Delivery:
-        """Offer a phone's message to the desktop it names, if that is its own user's."""
-        desktop = self._registry.find(sender.user_id, target)
-        if desktop is None:
-            user = self._users.get(sender.user_id)
-            return Delivery.NOT_FOUND if user is not None and user.known_loaded else Delivery.UNKNOWN_YET
-        if desktop.connection is None:
-            return Delivery.OFFLINE
-        offer = desktop.connection.offer(self._around.codec.to_desktop(envelope, sender), now)
-        return Delivery.DELIVERED if offer is Offer.ACCEPTED else Delivery.FULL
+    def phones_of(self, sender: Sender) -> Sequence[MobileRoute]:
+        """The connection of a device; without a device, the user's phones whose tokens name none."""
+        user = self._users.get(sender.user_id)
+        if user is None:
+            return ()
+        if sender.device_id is None:
+            return [phone for phone, device_id in user.mobiles.items() if device_id is None]
+        phone = user.devices.get(sender.device_id)
+        return () if phone is None else (phone,)
+
+    def connected_desktops(self) -> list[DesktopRoute]:
+        """The connections of all desktops that are there."""
+        return [each.connection for each in self._registry.present() if each.connection is not None]
 
     # -- desktops ------------------------------------------------------------------------------------------------
 
@@ -140,7 +154,7 @@ class Supervisor:
         self._records[desktop.desktop_id] = record
         self._around.mirror.record(CameOnline(record, announce=joined.appeared))
         if joined.appeared or joined.renamed:
-            self._notify(desktop.owner, _online(desktop))
+            self._notify(desktop.owner, _online(desktop), _place(desktop))
         if joined.superseded is not None:
             joined.superseded.close(CloseReason.SUPERSEDED)
         self._try_again(desktop.owner)
@@ -164,17 +178,17 @@ class Supervisor:
         record = self._records.pop(desktop_id, None)
         if record is not None:
             self._around.mirror.record(WentOffline(record, reason, at=desktop.last_seen))
-        self._notify(desktop.owner, _offline(desktop))
+        self._notify(desktop.owner, _offline(desktop), _place(desktop))
 
-    def _tell_previous_owner(self, desktop: Desktop[DesktopRoute], now_ms: int) -> None:
+    def _tell_previous_owner(self, desktop: Desktop[DesktopRoute, MobileRoute], now_ms: int) -> None:
         desktop.reason = CloseReason.SUPERSEDED.value.presence
         desktop.last_seen = now_ms
         record = self._records.pop(desktop.desktop_id, None)
         if record is not None:
             self._around.mirror.record(WentOffline(record, desktop.reason, at=now_ms, forget=True))
-        self._notify(desktop.owner, _offline(desktop))
+        self._notify(desktop.owner, _offline(desktop), _place(desktop))
 
-    def _record_of(self, desktop: Desktop[DesktopRoute], route: DesktopRoute) -> PresenceRecord:
+    def _record_of(self, desktop: Desktop[DesktopRoute, MobileRoute], route: DesktopRoute) -> PresenceRecord:
         return PresenceRecord(
             desktop_id=desktop.desktop_id,
             user_id=desktop.owner,
@@ -189,9 +203,12 @@ class Supervisor:
 
     # -- phones --------------------------------------------------------------------------------------------------
 
-    def join_mobile(self, route: MobileRoute) -> bool:
-        """Add a phone and show it every known desktop. False: the user has too many (4007)."""
-        joined = self._registry.admit_mobile(route.identity, route)
+    def join_mobile(self, route: MobileRoute, behind: Collection[DesktopId] = ()) -> bool:
+        """Add a phone and show it every known desktop. False: the user has too many (4007).
+
+        `behind`: desktops that it doesn't hear before `caught_up`.
+        """
+        joined = self._registry.admit_mobile(route.identity, route, behind)
         if joined is None:
             return False
         if joined.superseded is not None:
@@ -201,10 +218,14 @@ class Supervisor:
         if user is not None:
             now, now_ms = self._around.clock.monotonic(), self._around.clock.wall_ms()
             for desktop in list(user.desktops.values()):
-                route.offer(self._around.codec.notice(_standing(desktop, now_ms)), now)
+                route.offer(self._around.codec.notice(_standing(desktop, now_ms), _place(desktop)), now)
             if not user.known_loaded:
                 self.load_known(user_id)
         return True
+
+    def caught_up(self, route: MobileRoute, desktop_id: DesktopId) -> None:
+        """Let a phone hear a desktop from now on."""
+        self._registry.catch_up(route.identity.user_id, route, desktop_id)
 
     def part_mobile(self, route: MobileRoute) -> None:
         """The phone's connection is over."""
@@ -249,20 +270,22 @@ class Supervisor:
             self._missing = True
         else:
             for desktop in self._registry.remember(user_id, known):
-                self._notify(user_id, _offline(desktop))
+                self._notify(user_id, _offline(desktop), None)
         for then in waiting:
             then()
 
     # -- notices -------------------------------------------------------------------------------------------------
 
-    def _notify(self, user_id: UserId, notice: Notice) -> None:
+    def _notify(self, user_id: UserId, notice: Notice, place: Offset | None) -> None:
         user = self._users.get(user_id)
         if user is None or not user.mobiles:
             return
-        self.relay_to_mobiles(user, self._around.codec.notice(notice), self._around.clock.monotonic())
+        frame, now = self._around.codec.notice(notice, place), self._around.clock.monotonic()
+        for phone in user.listeners:
+            phone.offer(frame, now)
 
 
-def _standing(desktop: Desktop[DesktopRoute], now_ms: int) -> Notice:
+def _standing(desktop: Desktop[DesktopRoute, MobileRoute], now_ms: int) -> Notice:
     if desktop.standing is Standing.AWAY:
         return _offline(desktop)
     if desktop.standing is Standing.CONNECTED:
@@ -270,9 +293,17 @@ def _standing(desktop: Desktop[DesktopRoute], now_ms: int) -> Notice:
     return _online(desktop)
 
 
-def _online(desktop: Desktop[DesktopRoute]) -> DesktopOnline:
+def _online(desktop: Desktop[DesktopRoute, MobileRoute]) -> DesktopOnline:
     return DesktopOnline(desktop.desktop_id, desktop.name, desktop.platform, desktop.since, desktop.last_seen)
 
 
-def _offline(desktop: Desktop[DesktopRoute]) -> DesktopOffline:
+def _offline(desktop: Desktop[DesktopRoute, MobileRoute]) -> DesktopOffline:
     return DesktopOffline(desktop.desktop_id, desktop.name, desktop.platform, desktop.last_seen, desktop.reason)
+
+
+def _place(desktop: Desktop[DesktopRoute, MobileRoute]) -> Offset | None:
+    """Where the desktop stands in what it says, if this node knows."""
+    ring = desktop.ring
+    if ring is not None and ring.epoch >= desktop.epoch:
+        return ring.head
+    return Offset(desktop.epoch, 0) if desktop.epoch else None

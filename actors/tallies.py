@@ -45,15 +45,21 @@ class Tallies:
         relayed: Frames offered to a receiver's inbox, by message type.
         unheard: Messages of a desktop while no phone of its owner was connected, by type.
         outcomes: Everything else that became of a client's message, by (type or "-", outcome).
+        receipts: Receipts told or kept for later, by status.
+        replays: Replays that ended, by whether they were complete.
+        gaps: Notices to slow readers that something was left out.
         closes: Ended connections, by (kind, reason label).
         handover: From a message's arrival to the hand-over of its batch to the receiver's socket.
     """
 
-    __slots__ = ("closes", "handover", "outcomes", "relayed", "unheard")
+    __slots__ = ("closes", "gaps", "handover", "outcomes", "receipts", "relayed", "replays", "unheard")
 
     def __init__(self) -> None:
         self.relayed: Counter[str] = Counter()
         self.unheard: Counter[str] = Counter()
         self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.receipts: Counter[str] = Counter()
+        self.replays: Counter[bool] = Counter()
+        self.gaps = 0
         self.closes: Counter[tuple[str, str]] = Counter()
         self.handover = LatencyHistogram()

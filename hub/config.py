@@ -52,6 +52,7 @@ _NEVER_QUOTED = _KEY_FIELDS | {"redis_url", "tls_key"}
 
 Duration = Annotated[float, Field(gt=0, le=_DAY_S, allow_inf_nan=False)]
 Wait = Annotated[float, Field(ge=0, le=_DAY_S, allow_inf_nan=False)]
+Age = Annotated[float, Field(gt=0, le=400 * _DAY_S, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -168,7 +169,26 @@ class Settings(BaseSettings):
     max_desktops_per_user: Count = Field(default=50, description="desktops of one user at once (4007)")
     known_desktops: Count = Field(default=1000, description="desktops of one user that are remembered while away")
     inbox_bytes: int = Field(default=4 * _MIB, ge=2048, description="bytes that may wait for one connection (4102)")
-    inbox_messages: Count = Field(default=4096, description="messages that may wait for one connection (4102)")
+    inbox_messages: int = Field(default=8192, ge=16, description="messages that may wait for one connection (4102)")
+
+    mailbox: bool = Field(
+        default=True, description="whether messages to a desktop are kept in Redis until it has them; off: never"
+    )
+    mailbox_messages: Count = Field(default=1000, description="messages that may wait for one desktop (queue_full)")
+    mailbox_bytes: Count = Field(default=4 * _MIB, description="bytes that may wait for one desktop (queue_full)")
+    mailbox_age_s: Age = Field(default=_DAY_S, description="how long a message waits for its desktop (expired)")
+    dedupe_s: Age = Field(default=_DAY_S, description="how long a message_id is remembered (duplicate)")
+    dedupe_messages: Count = Field(default=10_000, description="message_ids that are remembered for one desktop")
+    journal_messages: Count = Field(default=1000, description="durable messages of one desktop kept for its phones")
+    journal_bytes: Count = Field(default=4 * _MIB, description="bytes of them")
+    journal_age_s: Age = Field(default=3 * _DAY_S, description="how long they are kept")
+    ring_messages: Count = Field(
+        default=2048, description="newest messages of one desktop, pieces too, kept in memory for phones that come back"
+    )
+    ring_bytes: int = Field(default=_MIB, ge=1024, description="bytes of them")
+    replay_messages: Count = Field(
+        default=1000, description="messages from the journal that a phone gets for one desktop when it comes back"
+    )
 
     write_stall_s: Duration = Field(
         default=5, description="how long a peer may read nothing while it is written to (4102)"

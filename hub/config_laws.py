@@ -61,6 +61,24 @@ def _inbox_holds_messages(settings: "Settings") -> str | None:
     return f"HUB_INBOX_BYTES ({inbox}) should be at least twice HUB_MAX_MESSAGE_BYTES ({message}): {2 * message}"
 
 
+def _kept_messages_fit(settings: "Settings") -> str | None:
+    message = settings.max_message_bytes
+    for name, size in (("HUB_MAILBOX_BYTES", settings.mailbox_bytes), ("HUB_JOURNAL_BYTES", settings.journal_bytes)):
+        if size < message:
+            return f"{name} ({size}) should be at least HUB_MAX_MESSAGE_BYTES ({message})"
+    return None
+
+
+def _what_waits_is_remembered(settings: "Settings") -> str | None:
+    if settings.dedupe_s >= settings.mailbox_age_s and settings.dedupe_messages >= settings.mailbox_messages:
+        return None
+    return (
+        f"HUB_DEDUPE_S ({settings.dedupe_s:g}) and HUB_DEDUPE_MESSAGES ({settings.dedupe_messages}) should be at least "
+        f"HUB_MAILBOX_AGE_S ({settings.mailbox_age_s:g}) and HUB_MAILBOX_MESSAGES ({settings.mailbox_messages}), "
+        "so that no message comes in twice"
+    )
+
+
 def _keys_are_named(settings: "Settings") -> str | None:
     secrets = settings.jwt_secret is not None or bool(settings.jwt_secrets)
     if secrets and settings.jwt_jwks is not None:
@@ -85,6 +103,8 @@ _LAWS = (
     _Law(frozenset({"heartbeat_timeout_s", "ping_interval_s"}), _pings_fit),
     _Law(frozenset({"heartbeat_timeout_s", "presence_ttl_s"}), _presence_outlives_timeout),
     _Law(frozenset({"inbox_bytes", "max_message_bytes"}), _inbox_holds_messages),
+    _Law(frozenset({"max_message_bytes", "mailbox_bytes", "journal_bytes"}), _kept_messages_fit),
+    _Law(frozenset({"dedupe_s", "dedupe_messages", "mailbox_age_s", "mailbox_messages"}), _what_waits_is_remembered),
     _Law(frozenset({"jwt_secret", "jwt_secrets", "jwt_jwks"}), _keys_are_named),
     _Law(frozenset({"tls_cert", "tls_key"}), _tls_is_whole),
 )

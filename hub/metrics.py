@@ -29,6 +29,8 @@ class NodeCollector(Collector):
         yield from self._inboxes()
         yield self._handover()
         yield from self._presence()
+        yield from self._mail()
+        yield from self._journal()
 
     def _connections(self) -> Metric:
         family = GaugeMetricFamily("hub_connections", "Open connections by kind.", labels=["kind"])
@@ -88,3 +90,27 @@ class NodeCollector(Collector):
         yield CounterMetricFamily("hub_presence_outages", "How often Redis went away.", mirror.outages)
         lost = mirror.dropped_changes + mirror.dropped_entries
         yield CounterMetricFamily("hub_presence_dropped", "Changes and stream entries given up in outages.", lost)
+
+    def _mail(self) -> Iterable[Metric]:
+        mailroom, tallies = self._node.mailroom, self._node.tallies
+        mail = mailroom.ledger
+        receipts = CounterMetricFamily("hub_receipts", "Receipts told or kept for later.", labels=["status"])
+        for status, count in tallies.receipts.items():
+            receipts.add_metric([status], count)
+        yield receipts
+        yield CounterMetricFamily("hub_mail_stored", "Messages put into mailboxes.", mail.stored)
+        yield CounterMetricFamily("hub_mail_outages", "How often the mailroom found Redis away.", mail.outages)
+        yield CounterMetricFamily("hub_mail_dropped", "Records of deliveries given up in outages.", mail.dropped)
+        yield GaugeMetricFamily("hub_mail_lag_seconds", "Age of the oldest request to the mailroom.", mailroom.lag_s)
+
+    def _journal(self) -> Iterable[Metric]:
+        journal, tallies = self._node.journal, self._node.tallies
+        replays = CounterMetricFamily("hub_replays", "Replays that ended.", labels=["complete"])
+        for complete, count in tallies.replays.items():
+            replays.add_metric([str(complete).lower()], count)
+        yield replays
+        yield CounterMetricFamily("hub_gaps_told", "Notices to slow readers that something was left out.", tallies.gaps)
+        yield CounterMetricFamily("hub_journal_written", "Entries written to journals.", journal.written)
+        yield CounterMetricFamily("hub_journal_stale", "Writes that met a newer epoch.", journal.stale)
+        yield CounterMetricFamily("hub_journal_dropped", "Journal entries given up in outages.", journal.dropped)
+        yield GaugeMetricFamily("hub_journal_lag_seconds", "Age of the oldest unwritten entry.", journal.lag_s)

@@ -6,18 +6,19 @@ import math
 import random
 import secrets
 from collections import Counter
-from collections.abc import Iterable
-from typing import overload
+from collections.abc import Iterable, Mapping
 
 from actors.clock import EpochSource, SystemClock
-from actors.connection import Connection
 from actors.desktop import DesktopConnection
 from actors.drain import Drain
-from actors.ids import ConnectionId, NodeId
+from actors.ids import ConnectionId, DesktopId, NodeId
 from actors.limits import TokenBucket
+from actors.mail import Receipt, Sender
 from actors.messages import DesktopIdentity, MobileIdentity, PresenceRecord
 from actors.mobile import MobileConnection
+from actors.offsets import Offset
 from actors.policy import Policy
+from actors.post import PostOffice
 from actors.supervisor import Supervisor, Surroundings
 from actors.tallies import Tallies
 from actors.turns import Turns
@@ -25,6 +26,10 @@ from hub.auth.build import build_keys, build_verifier
 from hub.auth.refresh import LiveRefresher
 from hub.config import Settings
 from hub.embedded_valkey import EmbeddedValkey
+from hub.journal.limits import JournalLimits
+from hub.journal.journal import RedisJournal
+from hub.mail.limits import MailLimits
+from hub.mail.room import RedisMailroom
 from hub.presence.mirror import PresenceMirror
 from hub.presence.store import RedisPresenceStore
 from hub.store.client import connect
@@ -74,13 +79,41 @@ class Node:
             timeout_s=settings.redis_timeout_ms / 1000,
         )
         self.mirror = PresenceMirror(
-            self.presence, node_id=self.node_id, ttl_s=settings.presence_ttl_s, online_records=self._present_records
+            self.presence,
+            node_id=self.node_id,
+            ttl_s=settings.presence_ttl_s,
+            online_records=self._present_records,
+            learn_clock=self._epochs.learn,
+        )
+        self.journal = RedisJournal(
+            self._redis,
+            journal_limits(settings),
+            timeout_s=settings.redis_timeout_ms / 1000,
+            available=lambda: self.mirror.available,
+        )
+        self.mailroom = RedisMailroom(
+            self._redis,
+            mail_limits(settings),
+            timeout_s=settings.redis_timeout_ms / 1000,
+            available=lambda: self.mirror.available,
+            expired=self._tell_expired,
+            returned=self._read_mailboxes,
         )
         self.turns = Turns(self._loop)
         self._around = Surroundings(
-            self.node_id, self.clock, self._loop, self.turns, self.codec, self.mirror, policy_of(settings), self.tallies
+            node_id=self.node_id,
+            clock=self.clock,
+            epochs=self._epochs,
+            scheduler=self._loop,
+            turns=self.turns,
+            codec=self.codec,
+            mirror=self.mirror,
+            journal=self.journal,
+            policy=policy_of(settings),
+            tallies=self.tallies,
         )
         self.supervisor = Supervisor(self._around)
+        self.post = PostOffice(self._around, self.supervisor, self.mailroom)
         self._turning: asyncio.TimerHandle | None = None
         self._restarting: asyncio.Task[None] | None = None
         self._drain: Drain | None = None
@@ -102,6 +135,9 @@ class Node:
             self._restarting = asyncio.create_task(self._valkey.supervise(), name="embedded-valkey")
         await self._keys.refresh()
         await self.mirror.start()
+        await self.mirror.settled(self.settings.redis_timeout_ms / 1000)
+        await self.journal.start()
+        await self.mailroom.start()
         self.ready = True
         log.info("the node %s is ready", self.node_id)
 
@@ -142,7 +178,7 @@ class Node:
         self.ready = False
         if self._turning is not None:
             self._turning.cancel()
-        await self.mirror.stop(FLUSH_S)
+        await asyncio.gather(*(part.stop(FLUSH_S) for part in (self.mirror, self.journal, self.mailroom)))
         await self._refresher.aclose()
         await self._keys.aclose()
         await self._redis.aclose()
@@ -190,23 +226,27 @@ class Node:
         """A refused socket is closed."""
         self.refused_sockets -= 1
 
-    @overload
-    def new_connection(self, identity: DesktopIdentity) -> DesktopConnection: ...
-    @overload
-    def new_connection(self, identity: DesktopIdentity | MobileIdentity) -> Connection: ...
-    def new_connection(self, identity: DesktopIdentity | MobileIdentity) -> Connection:
-        """Make the actor of a client that came in; its transport starts it."""
-        connection_id = ConnectionId(secrets.token_hex(8))
-        if isinstance(identity, DesktopIdentity):
-            epoch = self._epochs.next()
-            return DesktopConnection(connection_id, identity, epoch, self._around, self.supervisor, self._refresher)
-        return MobileConnection(connection_id, identity, self._around, self.supervisor, self._refresher)
+    def new_desktop(self, identity: DesktopIdentity, *, acks: bool) -> DesktopConnection:
+        """Make the actor of a desktop that came in; its transport starts it. `acks`: it came with `?ack=1`."""
+        shared = self._around, self.supervisor, self.post, self._refresher
+        return DesktopConnection(_new_connection_id(), identity, self._epochs.next(), *shared, acks=acks)
+
+    def new_mobile(self, identity: MobileIdentity, resume: Mapping[DesktopId, Offset]) -> MobileConnection:
+        """Make the actor of a phone that came in; its transport starts it. `resume`: what it came with `?resume=`."""
+        shared = self._around, self.supervisor, self.post, self._refresher
+        return MobileConnection(_new_connection_id(), identity, *shared, resume=resume)
 
     # -- within --------------------------------------------------------------------------------------------------
 
     def _embedded_url(self) -> str:
         assert self._valkey is not None  # noqa: S101 - made when there is no URL
         return self._valkey.url
+
+    def _tell_expired(self, sender: Sender, receipt: Receipt) -> None:
+        self.post.tell(sender, receipt)
+
+    def _read_mailboxes(self) -> None:
+        self.post.store_is_back()
 
     def _present_records(self) -> Iterable[PresenceRecord]:
         return self.supervisor.present_records()
@@ -216,6 +256,26 @@ class Node:
         if self.mirror.available:
             self.supervisor.load_what_is_missing()
         self._turning = self._loop.call_later(TURN_S, self._turn)
+
+
+def _new_connection_id() -> ConnectionId:
+    return ConnectionId(secrets.token_hex(8))
+
+
+def mail_limits(settings: Settings) -> MailLimits:
+    """Return the bounds of mailboxes."""
+    return MailLimits(
+        messages=settings.mailbox_messages,
+        bytes=settings.mailbox_bytes,
+        age_s=settings.mailbox_age_s,
+        remembered_s=settings.dedupe_s,
+        remembered_messages=settings.dedupe_messages,
+    )
+
+
+def journal_limits(settings: Settings) -> JournalLimits:
+    """Return the bounds of journals."""
+    return JournalLimits(messages=settings.journal_messages, bytes=settings.journal_bytes, age_s=settings.journal_age_s)
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -237,4 +297,8 @@ def policy_of(settings: Settings) -> Policy:
         max_desktops=settings.max_desktops_per_user,
         max_mobiles=settings.max_mobiles_per_user,
         max_known=settings.known_desktops,
+        mailbox=settings.mailbox,
+        ring_frames=settings.ring_messages,
+        ring_bytes=settings.ring_bytes,
+        replay_messages=settings.replay_messages,
     )

@@ -5,12 +5,14 @@ checked to be JSON and an object, and forwarded byte for byte. The rules that a 
 repeated names, endless numbers) are in `wire_rules.py`.
 """
 
+from hashlib import blake2b
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
 from actors.clock import Clock
-from actors.ids import DesktopId, is_id
+from actors.ids import DesktopId, Epoch, is_id
+from actors.mail import Receipt
 from actors.messages import (
     DesktopOffline,
     DesktopOnline,
@@ -19,11 +21,14 @@ from actors.messages import (
     Fault,
     Goodbye,
     HeartbeatAck,
+    Label,
     MobileIdentity,
     Notice,
+    Resumed,
     Welcome,
 )
-from hub.frames import text_frame
+from actors.offsets import Offset, parse_offset
+from hub.frames import text_frame, text_of
 from hub.wire_rules import MAX_DEPTH, SLACK, breach, read_name_is_ambiguous
 
 _SHORT = 2 * MAX_DEPTH
@@ -41,15 +46,27 @@ class Received(msgspec.Struct, gc=False):
     payload: msgspec.Raw
     timestamp: _Millis
     name: _MessageId | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="message_id")
+    until: _Millis | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="valid_until")
 
     @property
     def message_id(self) -> str | None:
         """The sender's name for the message, if it gave one."""
         return None if isinstance(self.name, msgspec.UnsetType) else self.name
 
+    @property
+    def valid_until(self) -> int | None:
+        """Milliseconds since the epoch after which it is not to be handed over any more, if there is such a time."""
+        return None if isinstance(self.until, msgspec.UnsetType) else self.until
+
 
 class _Named(msgspec.Struct, gc=False):
     message_id: _MessageId
+
+
+class _Labelled(msgspec.Struct, gc=False):
+    type: str
+    desktop_id: str | None = None
+    offset: str | None = None
 
 
 class _Addressed(msgspec.Struct, gc=False):
@@ -75,12 +92,15 @@ _NEW_SESSION = msgspec.json.Decoder(_NewSession)
 _FAREWELL = msgspec.json.Decoder(_Farewell)
 _NEW_TOKEN = msgspec.json.Decoder(_NewToken)
 _NAMED = msgspec.json.Decoder(_Named)
+_LABELLED = msgspec.json.Decoder(_Labelled)
 _NOTICE_TYPES: dict[type, str] = {
     Welcome: "welcome",
     HeartbeatAck: "heartbeat:ack",
     DesktopOnline: "desktop:online",
     DesktopOffline: "desktop:offline",
     Goodbye: "goodbye",
+    Resumed: "resumed",
+    Receipt: "receipt",
     Fault: "error",
 }
 
@@ -117,9 +137,9 @@ class JsonCodec:
         self._last, self._last_body = envelope, body
         return envelope
 
-    def to_mobile(self, envelope: Envelope, stamp: bytes) -> bytes:
-        """Encode for phones: the envelope without what the sender had no right to say, and the stamp."""
-        return text_frame(self._body(envelope)[:-1], stamp)
+    def to_mobile(self, envelope: Envelope, stamp: bytes, seq: int) -> bytes:
+        """Encode for phones: the envelope without what the sender had no right to say, the stamp and the number."""
+        return text_frame(self._body(envelope)[:-1], stamp + b'%d"}' % seq)
 
     def to_desktop(self, envelope: Envelope, sender: MobileIdentity) -> bytes:
         """Encode for a desktop, with the sender's identity. Ids need no escaping (`actors.ids`)."""
@@ -128,14 +148,31 @@ class JsonCodec:
             stamp += f',"device_id":"{sender.device_id}"'
         return text_frame(self._body(envelope)[:-1], (stamp + "}").encode())
 
-    def mobile_stamp(self, desktop_id: DesktopId) -> bytes:
-        """Return what `to_mobile` puts at the end. Ids need no escaping (`actors.ids`)."""
-        return f',"desktop_id":"{desktop_id}"}}'.encode()
+    def mobile_stamp(self, desktop_id: DesktopId, epoch: Epoch) -> bytes:
+        """Return what `to_mobile` puts before the number. Ids need no escaping (`actors.ids`)."""
+        return f',"desktop_id":"{desktop_id}","offset":"{epoch}-'.encode()
 
-    def notice(self, notice: Notice) -> bytes:
+    def label(self, frame: bytes) -> Label:
+        """Read back what `to_mobile` and `notice` put into a frame."""
+        try:
+            label = _LABELLED.decode(text_of(frame))
+        except _UNREADABLE:
+            return Label("", None, None)
+        offset = None if label.offset is None else parse_offset(label.offset)
+        return Label(label.type, None if label.desktop_id is None else DesktopId(label.desktop_id), offset)
+
+    def fingerprint(self, envelope: Envelope) -> str:
+        """Return a text that is the same for messages of the same type and payload, and for no others."""
+        content = blake2b(cast("Received", envelope).payload, digest_size=16, person=b"tether-hub")
+        content.update(envelope.type.encode())
+        return content.hexdigest()
+
+    def notice(self, notice: Notice, offset: Offset | None = None) -> bytes:
         """Encode one of the hub's own messages."""
-        payload = _fault(notice) if isinstance(notice, Fault) else notice
-        envelope = {"type": _NOTICE_TYPES[type(notice)], "payload": payload, "timestamp": self._clock.wall_ms()}
+        kind, payload = _NOTICE_TYPES[type(notice)], _payload(notice)
+        envelope = {"type": kind, "payload": payload, "timestamp": self._clock.wall_ms()}
+        if offset is not None:
+            envelope["offset"] = str(offset)
         return text_frame(self._encode(envelope))
 
     def addressed_desktop(self, envelope: Envelope) -> DesktopId | Fault:
@@ -149,6 +186,12 @@ class JsonCodec:
         if not is_id(target.desktop_id):
             return Fault(ErrorCode.BAD_PAYLOAD, "payload.desktop_id is not an id", envelope.message_id)
         return DesktopId(target.desktop_id)
+
+    def acknowledged(self, envelope: Envelope) -> str | Fault:
+        """Read which message a desktop has taken."""
+        wanted = "payload needs message_id: a string of 1 to 128 characters"
+        ack = _read(envelope, _NAMED, b"message_id", wanted)
+        return ack if isinstance(ack, Fault) else ack.message_id
 
     def goodbye_reason(self, envelope: Envelope) -> str | Fault:
         """Read why a client leaves."""
@@ -165,13 +208,27 @@ class JsonCodec:
         return self._last_body if envelope is self._last else self._encode(envelope)
 
 
-def _fault(fault: Fault) -> dict[str, object]:
-    payload: dict[str, object] = {"code": fault.code.value, "message": fault.text}
-    if fault.message_id is not None:
-        payload["message_id"] = fault.message_id
-    if fault.retry_after_ms is not None:
-        payload["retry_after_ms"] = fault.retry_after_ms
-    return payload
+def _payload(notice: Notice) -> object:
+    match notice:
+        case Fault():
+            return _present(
+                code=notice.code.value,
+                message=notice.text,
+                message_id=notice.message_id,
+                retry_after_ms=notice.retry_after_ms,
+            )
+        case Receipt():
+            return _present(
+                message_id=notice.message_id, desktop_id=notice.desktop_id, status=notice.status, latest=notice.latest
+            )
+        case Resumed():
+            return {"desktop_id": notice.desktop_id, "complete": notice.complete, "offset": str(notice.offset)}
+        case _:
+            return notice
+
+
+def _present(**members: object) -> dict[str, object]:
+    return {name: member for name, member in members.items() if member is not None}
 
 
 def _read(envelope: Envelope, decoder: "msgspec.json.Decoder[_P]", name: bytes, wanted: str) -> _P | Fault:

@@ -10,7 +10,7 @@ from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRe
 from hub.presence.known_loader import KnownLoader
 from hub.presence.pending import PendingChanges, key_of
 from hub.presence.rounds import Round
-from hub.presence.store import RedisPresenceStore
+from hub.presence.store import LifeSigns, RedisPresenceStore
 from hub.store.calls import StoreAway
 
 log = logging.getLogger("hub.presence")
@@ -20,6 +20,7 @@ BATCH = 128
 
 BATCH_DELAY_S = 0.02
 PROBE_S = 0.25
+SETTLING_POLL_S = 0.005
 PULSE_S = 1.0
 ROUNDS_PER_TTL = 4
 SLICES = 100
@@ -57,6 +58,7 @@ class PresenceMirror:
         node_id: NodeId,
         ttl_s: float,
         online_records: Callable[[], Iterable[PresenceRecord]],
+        learn_clock: Callable[[int], object] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make a mirror; it writes between `start` and `stop`.
@@ -67,12 +69,14 @@ class PresenceMirror:
             ttl_s: The store's TTL, for the renewals' pace.
             online_records: Called at each round for all desktops that are online here, each with its present
                 `last_seen`. It must not take long: it runs between other connections' messages.
+            learn_clock: Told what Redis' clock says, in microseconds since the epoch, whenever it was asked.
             monotonic: Seconds that never go back.
         """
         self._store = store
         self._node_id = node_id
         self._round_s = ttl_s / ROUNDS_PER_TTL
         self._online_records = online_records
+        self._learn_clock = learn_clock
         self._monotonic = monotonic
         self._pending = PendingChanges()
         self._round = Round(())
@@ -120,6 +124,12 @@ class PresenceMirror:
             asyncio.get_running_loop().call_soon(answer, None)
         else:
             self._loader.ask(user_id, answer)
+
+    async def settled(self, deadline_s: float) -> None:
+        """Wait until Redis has taken a first write, or until it was found away; at most `deadline_s`."""
+        end = self._monotonic() + deadline_s
+        while self._state == "unasked" and self._monotonic() < end:
+            await asyncio.sleep(SETTLING_POLL_S)
 
     async def start(self) -> None:
         """Start writing. Returns at once, whether Redis is there or not."""
@@ -177,7 +187,7 @@ class PresenceMirror:
 
     async def _come_back(self) -> None:
         """Write everything, if Redis is there and takes writes; the mark goes first, because it is the smallest."""
-        signs = await self._store.life_signs(self._node_id)
+        signs = await self._life_signs()
         await self._store.leave_mark(self._node_id)
         await self._mirror_anew(signs.run_id)
         if self._state == "away":
@@ -218,13 +228,19 @@ class PresenceMirror:
         self._wake.clear()
 
     async def _feel_pulse(self) -> None:
-        signs = await self._store.life_signs(self._node_id)
+        signs = await self._life_signs()
         self._pulse_at = self._monotonic()
         if signs.kept and signs.run_id == self._run_id:
             return
         log.warning("presence: Redis has lost data or is another process, everything is mirrored anew")
         await self._store.leave_mark(self._node_id)
         await self._mirror_anew(signs.run_id)
+
+    async def _life_signs(self) -> LifeSigns:
+        signs = await self._store.life_signs(self._node_id)
+        if signs.clock_us is not None:
+            self._learn_clock(signs.clock_us)
+        return signs
 
     async def _renew(self, now: float) -> None:
         if now >= self._round_at + self._round_s and not self._round:

@@ -23,15 +23,20 @@ OWNER_EXPIRY_MS = 4_102_444_800_000
 SCAN_COUNT = 500
 
 _RUN_ID = re.compile(rb"run_id:(\w+)")
+_CLOCK = re.compile(rb"server_time_usec:(\d+)")
 _SYSTEM_CLOCK = SystemClock()
 
 
 @dataclass(frozen=True, slots=True)
 class LifeSigns:
-    """How Redis is. `run_id` names the life of its process; `kept`: it still has what this node wrote."""
+    """How Redis is. `run_id` names the life of its process; `kept`: it still has what this node wrote.
+
+    `clock_us`: what its clock said, in microseconds since the epoch; None if it doesn't tell.
+    """
 
     run_id: str
     kept: bool
+    clock_us: int | None
 
 
 class RedisPresenceStore:
@@ -127,8 +132,10 @@ class RedisPresenceStore:
         """
         async with self._calls.bounded():
             server, renewed = await self._calls.run([("INFO", "server"), ("PEXPIRE", keys.mark(node_id), self._ttl_ms)])
-        found = _RUN_ID.search(server)
-        return LifeSigns(run_id=found[1].decode() if found else "", kept=renewed == 1)
+        found, clock = _RUN_ID.search(server), _CLOCK.search(server)
+        return LifeSigns(
+            run_id=found[1].decode() if found else "", kept=renewed == 1, clock_us=int(clock[1]) if clock else None
+        )
 
     async def leave_mark(self, node_id: NodeId) -> None:
         """Write the key that is lost when the data is lost; it lives as long as a record would.

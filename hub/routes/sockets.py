@@ -9,11 +9,13 @@ from typing import Any
 from sanic import Request, Sanic
 
 from actors.closing import CloseReason
+from actors.connection import Connection
 from actors.messages import DesktopIdentity, ErrorCode, Fault, MobileIdentity
 from hub.auth.refusal import TokenRefused
-from hub.auth.tokens import KeysNeeded, TokenKind
+from hub.auth.tokens import KeysNeeded, TokenIdentity, TokenKind
 from hub.node import Node
 from hub.refusal import RefusedClient
+from hub.routes.asked import acks, resume
 from hub.routes.bearer import bearer_token
 from hub.routes.problems import Problem
 from hub.upgrade import protocol_of
@@ -76,10 +78,16 @@ async def _admit(node: Node, request: Request, kind: TokenKind) -> None:
             raise Problem.of(refused) from None
         _tell_after_upgrade(node, request, key, ticket, refused)
         return
-    assert isinstance(identity, DesktopIdentity | MobileIdentity)  # noqa: S101 - by the kind
-    connection = node.new_connection(identity)
+    connection = _new_connection(node, request, identity)
     max_bytes = node.settings.max_message_bytes
     protocol_of(request).upgrade(key, ticket.subprotocol, connection, max_bytes, node.turns, connection.start)
+
+
+def _new_connection(node: Node, request: Request, identity: TokenIdentity) -> Connection:
+    if isinstance(identity, DesktopIdentity):
+        return node.new_desktop(identity, acks=acks(request))
+    assert isinstance(identity, MobileIdentity)  # noqa: S101 - by the kind
+    return node.new_mobile(identity, resume(request))
 
 
 def _upgrade_key(request: Request) -> str:

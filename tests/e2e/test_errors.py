@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.clients import WAIT_S, Peer, desktop, envelope, mobile, new_name
 from tests.support.hub_process import HubProcess
+from tests.support.hub_settings import NewHub
 
 pytest_plugins = ("tests.support.hub_fixtures",)
 
@@ -129,7 +130,8 @@ async def test_anothers_desktop_and_one_that_is_nowhere_get_the_same_answer(hub:
         assert await agent.sync() == []
 
 
-async def test_an_own_desktop_that_is_away(hub: HubProcess) -> None:
+async def test_an_own_desktop_that_is_away_from_a_hub_that_keeps_nothing(new_hub: NewHub) -> None:
+    hub = new_hub({"HUB_MAILBOX": "off"}).start()
     user, desktop_id = new_name("u"), new_name("d")
     async with mobile(hub, user) as phone:
         async with desktop(hub, desktop_id, user):

@@ -110,10 +110,11 @@ async def test_a_desktop_whose_join_failed_half_way_is_on_nobodys_books(faulty_h
             async with connection(faulty_hub, "/ws/desktop", token=token) as agent:
                 assert await agent.closed() == FAULT
             await phone.expect("desktop:offline", desktop_id=desktop_id, reason="lost")
-            await phone.send("user:message", {"desktop_id": desktop_id})
-            await phone.expect("error", code="desktop_offline")
+            await phone.send("user:message", {"desktop_id": desktop_id}, message_id="while-away")
+            await phone.expect("receipt", status="stored")
             async with desktop(faulty_hub, desktop_id, user, name=bug) as agent:
                 await phone.expect("desktop:online", desktop_id=desktop_id)
+                assert (await agent.expect("user:message")).whole["message_id"] == "while-away"
                 await talk(agent, phone, desktop_id)
 
     await unharmed(faulty_hub, act)

@@ -114,7 +114,9 @@ async def test_no_token_and_no_payload_is_in_any_log_on_any_level(new_hub: NewHu
     assert "valkey.log" in {path.name for path in written}
     assert len(written[hub.folder / "output"].splitlines()) > 10
     for path, text in written.items():
-        assert not [secret for secret in secrets_of(tokens) if secret in text], path
+        # Messages are kept in Valkey's data; tokens are not.
+        allowed = {CANARY} if path.parent.name == "appendonlydir" else set()
+        assert not [secret for secret in secrets_of(tokens) - allowed if secret in text], path
         assert "Traceback" not in text, text
 
 

@@ -9,7 +9,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from actors.desktop import RELAYED
-from actors.ids import DesktopId, DeviceId, UserId, is_id
+from actors.ids import DesktopId, DeviceId, Epoch, UserId, is_id
 from actors.messages import ErrorCode, Fault, MobileIdentity
 from actors.mobile import ADDRESSED
 from hub.wire import JsonCodec, Received
@@ -17,9 +17,9 @@ from hub.wire_rules import MAX_DEPTH, _depth_exceeds
 from tests.support.actors import HandClock
 
 CODEC = JsonCodec(HandClock())
-STAMP = CODEC.mobile_stamp(DesktopId("d1"))
+STAMP = CODEC.mobile_stamp(DesktopId("d1"), Epoch(7))
 PHONE = MobileIdentity(UserId("u1"), 0.0, DeviceId("x"))
-MEMBERS = ("type", "payload", "timestamp", "message_id")
+MEMBERS = ("type", "payload", "timestamp", "message_id", "valid_until")
 FORWARDED = sorted(RELAYED | ADDRESSED)
 
 ci = settings(max_examples=70, deadline=None)
@@ -77,7 +77,12 @@ payloads = st.dictionaries(names, values, max_size=4)
 kinds = st.one_of(st.sampled_from(FORWARDED), st.text(characters, max_size=20))
 good_members = st.fixed_dictionaries(
     {"type": kinds, "payload": payloads, "timestamp": st.integers(0, 2**53 - 1)},
-    optional={"message_id": st.text(characters, min_size=1, max_size=128), "user_id": values, "offset": values},
+    optional={
+        "message_id": st.text(characters, min_size=1, max_size=128),
+        "valid_until": st.integers(0, 2**53 - 1),
+        "user_id": values,
+        "offset": values,
+    },
 )
 
 
@@ -100,6 +105,7 @@ def means_the_same(text: str, envelope: Received) -> None:
     plain: dict[str, Any] = json.loads(text)
     assert (plain["type"], plain["timestamp"]) == (envelope.type, envelope.timestamp)
     assert plain.get("message_id") == envelope.message_id
+    assert plain.get("valid_until") == envelope.valid_until
     payload = bytes(envelope.payload).decode()
     assert payload in text
     assert json.loads(payload) == plain["payload"]
@@ -164,7 +170,7 @@ def test_what_goes_out_has_exactly_the_allowed_members_and_the_payloads_bytes(
     assert envelope is not None
     own = {name: value for name, value in members.items() if name in MEMBERS}
     for text, stamp in [
-        (forwarded(CODEC.to_mobile(envelope, STAMP)), {"desktop_id": "d1"}),
+        (forwarded(CODEC.to_mobile(envelope, STAMP, 3)), {"desktop_id": "d1", "offset": "7-3"}),
         (forwarded(CODEC.to_desktop(envelope, PHONE)), {"user_id": "u1", "device_id": "x"}),
     ]:
         pairs: list[tuple[str, Any]] = json.loads(text, object_pairs_hook=lambda pairs: pairs)

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from actors.closing import CloseReason
-from actors.ids import DesktopId, UserId
+from actors.ids import DesktopId, Epoch, UserId
 from actors.messages import (
     DesktopIdentity,
     Envelope,
@@ -16,10 +16,12 @@ from actors.messages import (
     Fault,
     Identity,
     KnownDesktop,
+    Label,
     MobileIdentity,
     Notice,
     PresenceChange,
 )
+from actors.offsets import Offset, parse_offset
 
 WALL_S = 1_800_000_000
 UPTIME_S = 4096.0
@@ -105,6 +107,10 @@ class PlainEnvelope:
         return self.members.get("message_id")
 
     @property
+    def valid_until(self) -> int | None:
+        return self.members.get("valid_until")
+
+    @property
     def payload(self) -> dict[str, Any]:
         found = self.members["payload"]
         assert isinstance(found, dict)
@@ -121,22 +127,34 @@ class PlainCodec:
             return Fault(ErrorCode.BAD_ENVELOPE, "not JSON")
         return PlainEnvelope(members["type"], members["timestamp"], members)
 
-    def to_mobile(self, envelope: Envelope, stamp: bytes) -> bytes:
-        return _frame({**_members(envelope), "desktop_id": stamp.decode()})
+    def to_mobile(self, envelope: Envelope, stamp: bytes, seq: int) -> bytes:
+        desktop_id, epoch = stamp.decode().split()
+        return _frame({**_members(envelope), "desktop_id": desktop_id, "offset": f"{epoch}-{seq}"})
 
     def to_desktop(self, envelope: Envelope, sender: MobileIdentity) -> bytes:
         return _frame({**_members(envelope), "user_id": sender.user_id, "device_id": sender.device_id})
 
-    def mobile_stamp(self, desktop_id: DesktopId) -> bytes:
-        return desktop_id.encode()
+    def mobile_stamp(self, desktop_id: DesktopId, epoch: Epoch) -> bytes:
+        return f"{desktop_id} {epoch}".encode()
 
-    def notice(self, notice: Notice) -> bytes:
-        payload = {name: getattr(notice, name) for name in type(notice).__slots__}
+    def label(self, frame: bytes) -> Label:
+        members = json.loads(frame)
+        return Label(members["type"], members.get("desktop_id"), parse_offset(members.get("offset", "")))
+
+    def fingerprint(self, envelope: Envelope) -> str:
+        assert isinstance(envelope, PlainEnvelope)
+        return f"{envelope.type} {json.dumps(envelope.payload)}"
+
+    def notice(self, notice: Notice, offset: Offset | None = None) -> bytes:
+        payload = {name: _plain(getattr(notice, name)) for name in type(notice).__slots__}
         return _frame({"type": type(notice).__name__, "payload": payload})
 
     def addressed_desktop(self, envelope: Envelope) -> DesktopId | Fault:
         found = self._read(envelope, "desktop_id")
         return found if isinstance(found, Fault) else DesktopId(found)
+
+    def acknowledged(self, envelope: Envelope) -> str | Fault:
+        return self._read(envelope, "message_id")
 
     def goodbye_reason(self, envelope: Envelope) -> str | Fault:
         return self._read(envelope, "reason")
@@ -148,6 +166,10 @@ class PlainCodec:
         assert isinstance(envelope, PlainEnvelope)
         found = envelope.payload.get(name)
         return found if isinstance(found, str) else Fault(ErrorCode.BAD_PAYLOAD, name, envelope.message_id)
+
+
+def _plain(field: object) -> object:
+    return str(field) if isinstance(field, Offset) else field
 
 
 def _members(envelope: Envelope) -> dict[str, Any]:

@@ -43,15 +43,15 @@ def _user_is(bug: str) -> Callable[..., bool]:
 
 def _inject() -> None:
     _spoil(DesktopConnection, "_accept", lambda _, envelope, __: envelope.message_id == "bug-in-actor")
-    _spoil(JsonCodec, "to_mobile", lambda _, envelope, __: envelope.message_id == "bug-in-codec")
+    _spoil(JsonCodec, "to_mobile", lambda _, envelope, *__: envelope.message_id == "bug-in-codec")
     _spoil(JsonCodec, "to_desktop", lambda _, envelope, __: envelope.message_id == "bug-in-codec")
     _spoil(Connection, "_check", lambda connection: _user_is("bug-in-alarm")(connection) and connection._alarm)
     _spoil(Supervisor, "_record_of", _once(lambda _, desktop, __: desktop.name == "bug-in-record"))
-    _spoil(Supervisor, "_notify", _once(lambda _, __, notice: getattr(notice, "name", "") == "bug-in-notice"))
-    _spoil(Supervisor, "join_mobile", lambda _, route: _user_is("bug-in-join")(route))
+    _spoil(Supervisor, "_notify", _once(lambda _, __, notice, ___: getattr(notice, "name", "") == "bug-in-notice"))
+    _spoil(Supervisor, "join_mobile", lambda _, route, *__: _user_is("bug-in-join")(route))
     _spoil(Supervisor, "part_mobile", lambda _, route: _user_is("bug-in-part")(route))
     _spoil(WebSocketTransport, "_answer_ping", lambda _, body: body == b"bug-in-transport")
-    _spoil(Node, "new_connection", lambda _, identity: identity.user_id.startswith("bug-in-node"))
+    _spoil(Node, "new_mobile", lambda _, identity, __: identity.user_id.startswith("bug-in-node"))
     _spoil(RedisPresenceStore, "user", lambda _, user_id: user_id.startswith("bug-in-store"))
 
 

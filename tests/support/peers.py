@@ -4,13 +4,17 @@ import json
 from itertools import count
 from typing import Any
 
+from actors.clock import EpochSource
 from actors.closing import CloseReason
 from actors.connection import Connection
 from actors.desktop import DesktopConnection
-from actors.ids import ConnectionId, DeviceId, Epoch, NodeId, UserId
+from actors.ids import ConnectionId, DesktopId, DeviceId, NodeId, UserId
+from actors.mail import Receipt, Sender
 from actors.messages import MobileIdentity
 from actors.mobile import MobileConnection
+from actors.offsets import BEGINNING, parse_offset
 from actors.policy import Policy
+from actors.post import PostOffice
 from actors.supervisor import Supervisor, Surroundings
 from actors.tallies import Tallies
 from actors.turns import Turns
@@ -24,6 +28,8 @@ from tests.support.actors import (
     PlainCodec,
     desktop_identity,
 )
+from tests.support.memory_journal import MemoryJournal
+from tests.support.memory_mailroom import MemoryMailroom
 
 
 def mobile_identity(user: str = "u1", *, device: str | None = None, lasts_s: float = 3600.0) -> MobileIdentity:
@@ -83,47 +89,85 @@ class World:
         self.scheduler = HandScheduler(self.clock)
         self.turns = Turns(self.scheduler)
         self.mirror = FakeMirror()
+        self.journal = MemoryJournal(self.scheduler, self.clock)
         self.auth = FakeAuth()
         self.tallies = Tallies()
+        self.epochs = EpochSource(self.clock)
+        self.epochs.learn(0)  # So the first ones are 1, 2, 3.
         self.around = Surroundings(
-            NodeId("node/1"),
-            self.clock,
-            self.scheduler,
-            self.turns,
-            codec or PlainCodec(),
-            self.mirror,
-            policy or Policy(),
-            self.tallies,
+            node_id=NodeId("node/1"),
+            clock=self.clock,
+            epochs=self.epochs,
+            scheduler=self.scheduler,
+            turns=self.turns,
+            codec=codec or PlainCodec(),
+            mirror=self.mirror,
+            journal=self.journal,
+            policy=policy or Policy(),
+            tallies=self.tallies,
         )
         self.supervisor = Supervisor(self.around)
+        self.mailroom = MemoryMailroom(self.clock, self.scheduler, expired=self._tell, returned=self._read_mailboxes)
+        self.post = PostOffice(self.around, self.supervisor, self.mailroom)
         self._ids = count(1)
-        self._epochs = count(1)
+
+    def _tell(self, sender: Sender, receipt: Receipt) -> None:
+        self.post.tell(sender, receipt)
+
+    def _read_mailboxes(self) -> None:
+        self.post.store_is_back()
 
     def advance(self, seconds: float) -> None:
         self.scheduler.advance(seconds)
 
     def desktop(
-        self, desktop: str = "d1", user: str = "u1", *, lasts_s: float = 3600.0, name: str | None = "Desk"
+        self,
+        desktop: str = "d1",
+        user: str = "u1",
+        *,
+        lasts_s: float = 3600.0,
+        name: str | None = "Desk",
+        acks: bool = False,
     ) -> Peer:
-        """Connect a desktop whose welcome was read."""
-        return self.open(self.desktop_peer(desktop, user, lasts_s=lasts_s, name=name))
+        """Connect a desktop whose welcome and mail were read."""
+        return self.open(self.desktop_peer(desktop, user, lasts_s=lasts_s, name=name, acks=acks))
 
     def desktop_peer(
-        self, desktop: str = "d1", user: str = "u1", *, lasts_s: float = 3600.0, name: str | None = "Desk"
+        self,
+        desktop: str = "d1",
+        user: str = "u1",
+        *,
+        lasts_s: float = 3600.0,
+        name: str | None = "Desk",
+        acks: bool = False,
     ) -> Peer:
         identity = desktop_identity(desktop, user, lasts_s=self.clock.passed_s + lasts_s, name=name)
-        epoch = Epoch(next(self._epochs))
-        return Peer(
-            DesktopConnection(self._connection_id(), identity, epoch, self.around, self.supervisor, self.auth), self
-        )
+        shared = self.around, self.supervisor, self.post, self.auth
+        return Peer(DesktopConnection(self._connection_id(), identity, self.epochs.next(), *shared, acks=acks), self)
 
-    def phone(self, user: str = "u1", *, device: str | None = None, lasts_s: float = 3600.0) -> Peer:
-        """Connect a phone whose welcome and snapshot were read."""
-        return self.open(self.phone_peer(user, device=device, lasts_s=lasts_s))
+    def phone(
+        self,
+        user: str = "u1",
+        *,
+        device: str | None = None,
+        lasts_s: float = 3600.0,
+        resume: dict[str, str] | None = None,
+    ) -> Peer:
+        """Connect a phone whose welcome, snapshot and replays were read."""
+        return self.open(self.phone_peer(user, device=device, lasts_s=lasts_s, resume=resume))
 
-    def phone_peer(self, user: str = "u1", *, device: str | None = None, lasts_s: float = 3600.0) -> Peer:
+    def phone_peer(
+        self,
+        user: str = "u1",
+        *,
+        device: str | None = None,
+        lasts_s: float = 3600.0,
+        resume: dict[str, str] | None = None,
+    ) -> Peer:
         identity = mobile_identity(user, device=device, lasts_s=self.clock.passed_s + lasts_s)
-        return Peer(MobileConnection(self._connection_id(), identity, self.around, self.supervisor, self.auth), self)
+        places = {DesktopId(desktop): parse_offset(text) or BEGINNING for desktop, text in (resume or {}).items()}
+        shared = self.around, self.supervisor, self.post, self.auth
+        return Peer(MobileConnection(self._connection_id(), identity, *shared, resume=places), self)
 
     def open(self, peer: Peer) -> Peer:
         peer.open()

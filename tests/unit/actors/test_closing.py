@@ -14,6 +14,7 @@ CONTRACT = {
     "slow_consumer": 4102,
     "heartbeat_timeout": 4103,
     "token_expired": 4201,
+    "resync": 4202,
 }
 PRESENCE_REASONS = {"closed", "timeout", "lost", "superseded", "revoked"}
 

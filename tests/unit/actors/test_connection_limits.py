@@ -8,6 +8,7 @@ from actors.closing import CloseReason
 from actors.connection import MAX_FAULTS
 from actors.ids import DesktopId
 from actors.messages import CameOnline
+from actors.offsets import Offset
 from actors.policy import Policy
 from tests.support.actors import PlainCodec
 from tests.support.peers import Peer, World
@@ -204,14 +205,14 @@ def stall(peer: Peer, unsent: int) -> None:
     peer.connection.write_stalled()
 
 
-@pytest.mark.parametrize("policy", [Policy(inbox_frames=10), Policy(inbox_bytes=2000)])
+@pytest.mark.parametrize("policy", [Policy(inbox_frames=16), Policy(inbox_bytes=2000)])
 def test_a_full_inbox_ends_its_connection_with_4102_and_nobody_elses(policy: Policy) -> None:
     world = World(policy)
     slow, quick, desktop = world.phone(), world.phone(), world.desktop()
     quick.heard()
     stall(slow, 100)
     for _ in range(30):
-        desktop.say("agent:stream", {"text": "x" * 60})
+        desktop.say("agent:response", {"text": "x" * 60})
     assert slow.closed() is CloseReason.SLOW_CONSUMER
     assert quick.closed() is None
     assert len(quick.heard()) == 30
@@ -337,10 +338,10 @@ def test_a_connection_whose_leaving_fails_is_closed_all_the_same(
 class NoPresence(PlainCodec):
     """Fails where a desktop's coming is told, after it was entered."""
 
-    def notice(self, notice: object) -> bytes:
+    def notice(self, notice: object, offset: Offset | None = None) -> bytes:
         if type(notice).__name__ == "DesktopOnline":
             raise RuntimeError("injected: encoding fails")
-        return super().notice(notice)  # type: ignore[arg-type]
+        return super().notice(notice, offset)  # type: ignore[arg-type]
 
 
 def test_a_desktop_that_fails_while_it_joins_is_not_left_in_the_registry() -> None:
@@ -352,8 +353,9 @@ def test_a_desktop_that_fails_while_it_joins_is_not_left_in_the_registry() -> No
     desktop.lose_link()
     assert list(world.supervisor.present_records()) == []
     assert world.supervisor.open_routes() == [phone.connection]
-    phone.say("user:message", {"desktop_id": "d1"})
-    assert codes(phone) == ["desktop_offline"]
+    phone.say("user:message", {"desktop_id": "d1"}, message_id="m")
+    assert [message["payload"].get("status") for message in phone.heard()][-1] == "stored"
+    assert desktop.heard() == [], "nothing is handed to a connection that never joined"
 
 
 def test_a_records_desktop_is_the_one_that_came() -> None:

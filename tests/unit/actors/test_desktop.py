@@ -20,7 +20,14 @@ def test_what_an_agent_says_reaches_all_phones_of_its_owner_and_nobody_else(kind
     desktop.say(kind, {"text": "hello"}, message_id="m")
     for phone in mine:
         assert phone.heard() == [
-            {"type": kind, "payload": {"text": "hello"}, "timestamp": 1, "message_id": "m", "desktop_id": "d1"}
+            {
+                "type": kind,
+                "payload": {"text": "hello"},
+                "timestamp": 1,
+                "message_id": "m",
+                "desktop_id": "d1",
+                "offset": "1-1",
+            }
         ]
     assert others.heard() == []
     assert world.tallies.relayed[kind] == 2
@@ -194,3 +201,46 @@ def test_a_log_line_says_which_desktop_and_whose(caplog: pytest.LogCaptureFixtur
     connected, closed = caplog.records
     assert (vars(connected)["desktop_id"], vars(connected)["user_id"]) == ("d1", "u1")
     assert (vars(closed)["code"], vars(closed)["reason"]) == (1000, "closed")
+
+
+# -- acks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_desktop_that_did_not_ask_for_acks_may_not_send_one() -> None:
+    world = World()
+    phone, desktop = world.phone(), world.desktop()
+    phone.say("user:message", {"desktop_id": "d1"}, message_id="m")
+    desktop.heard()
+    phone.heard()
+    desktop.say("ack", {"message_id": "m"}, message_id="a")
+    [error] = desktop.heard()
+    assert (error["payload"]["code"], error["payload"]["message_id"]) == ("type_not_allowed", "a")
+    assert phone.heard() == []
+    assert world.tallies.outcomes == {("ack", "type_not_allowed"): 1}
+
+
+def test_acks_nobody_asked_for_are_bad_messages() -> None:
+    world = World(Policy(rate=None))
+    desktop = world.desktop()
+    for _ in range(61):
+        desktop.say("ack", {"message_id": "m"})
+    assert desktop.closed() is CloseReason.PROTOCOL_ABUSE
+
+
+def test_an_ack_is_counted_and_not_answered() -> None:
+    world = World()
+    phone, desktop = world.phone(), world.desktop(acks=True)
+    phone.say("user:message", {"desktop_id": "d1"}, message_id="m")
+    desktop.heard()
+    desktop.say("ack", {"message_id": "m"})
+    assert desktop.heard() == []
+    assert world.tallies.outcomes == {("ack", "accepted"): 1}
+
+
+def test_an_ack_that_names_no_message_is_a_bad_payload() -> None:
+    world = World()
+    desktop = world.desktop(acks=True)
+    desktop.say("ack", message_id="a")
+    [error] = desktop.heard()
+    assert (error["payload"]["code"], error["payload"]["message_id"]) == ("bad_payload", "a")
+    assert world.tallies.outcomes == {("ack", "bad_payload"): 1}

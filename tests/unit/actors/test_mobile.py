@@ -37,7 +37,7 @@ def test_a_message_reaches_the_desktop_it_names_stamped_with_its_senders_identit
         "device_id": "x",
     }
     assert other.heard() == []
-    assert phone.heard() == []
+    assert [receipt["payload"]["status"] for receipt in phone.heard()] == ["stored", "delivered"]
     assert world.tallies.relayed == {kind: 1}
 
 
@@ -45,9 +45,9 @@ def test_messages_of_several_phones_keep_each_ones_order() -> None:
     world = World()
     desktop, phones = world.desktop(), [world.phone(), world.phone()]
     for n in range(20):
-        for phone in phones:
-            phone.say("user:message", {"desktop_id": "d1"}, message_id=str(n))
-    assert [message["message_id"] for message in desktop.heard()] == [str(n // 2) for n in range(40)]
+        for name, phone in enumerate(phones):
+            phone.say("user:message", {"desktop_id": "d1"}, message_id=f"{n}.{name}")
+    assert [message["message_id"] for message in desktop.heard()] == [f"{n // 2}.{n % 2}" for n in range(40)]
 
 
 @pytest.mark.parametrize("target", ["d1", "no-such-desktop"])
@@ -68,11 +68,13 @@ def test_a_message_waits_until_the_store_has_told_which_desktops_there_are() -> 
     phone.say("user:message", {"desktop_id": "nobody"}, message_id="b")
     assert phone.heard() == []
     world.mirror.answer([past("d1")])
-    away, *errors = phone.heard()
+    away, *answers = phone.heard()
     assert away["type"] == "DesktopOffline"
-    assert [(error["payload"]["code"], error["payload"]["message_id"]) for error in errors] == [
-        ("desktop_offline", "a"),
-        ("desktop_not_found", "b"),
+    assert sorted(
+        (a["payload"]["message_id"], a["payload"].get("status", a["payload"].get("code"))) for a in answers
+    ) == [
+        ("a", "stored"),
+        ("b", "desktop_not_found"),
     ]
 
 
@@ -97,8 +99,10 @@ def test_a_message_that_waited_goes_before_those_that_are_sent_when_its_desktop_
     desktop.open()
     phone.say("user:message", {"desktop_id": "d1"}, message_id="third")
     assert [message.get("message_id") for message in desktop.heard()] == [None, "first", "second", "third"]
+    phone.heard()
     world.mirror.answer([past("d2")])
-    assert [message["payload"].get("code") for message in phone.heard()] == [None, None, "desktop_offline"]
+    _, answer = phone.heard()
+    assert (answer["payload"]["message_id"], answer["payload"]["status"]) == ("other", "stored")
 
 
 def test_while_the_store_can_not_be_asked_an_unknown_desktop_is_unavailable_not_denied() -> None:
@@ -130,37 +134,6 @@ def test_a_desktop_that_is_here_can_be_reached_while_the_store_is_away() -> None
     assert desktop.heard_types() == ["user:message"]
 
 
-def test_a_known_desktop_that_is_away_is_offline() -> None:
-    world = World()
-    phone = world.phone()
-    world.mirror.answer([KnownDesktop(DesktopId("d1"), 1, None, None, "closed")])
-    phone.heard()
-    phone.say("user:message", {"desktop_id": "d1"}, message_id="m")
-    assert error_of(phone) == {"code": "desktop_offline", "message_id": "m"}
-
-
-def test_a_graced_desktop_is_offline_for_messages() -> None:
-    world = World()
-    phone, desktop = world.phone(), world.desktop()
-    phone.heard()
-    desktop.lose_link()
-    phone.say("user:message", {"desktop_id": "d1"})
-    assert error_of(phone) == {"code": "desktop_offline"}
-
-
-def test_a_desktop_that_reads_too_slowly_is_full_and_the_sender_is_told_to_send_again() -> None:
-    world = World(Policy(inbox_frames=1))
-    phone, desktop = world.phone(), world.desktop()
-    phone.heard()
-    desktop.socket.writable = False
-    phone.say("user:message", {"desktop_id": "d1"})
-    assert phone.heard() == []
-    phone.connection.receive('{"type":"user:message","payload":{"desktop_id":"d1"},"timestamp":1,"message_id":"m"}')
-    assert desktop.closed() is CloseReason.SLOW_CONSUMER
-    world.scheduler.settle()
-    assert error_of(phone) == {"code": "queue_full", "message_id": "m", "retry_after_ms": 1000}
-
-
 def test_a_message_that_was_not_delivered_is_no_bad_message() -> None:
     world = World(Policy(rate=None))
     phone = world.phone()
@@ -177,6 +150,43 @@ def test_a_message_that_names_no_desktop_is_a_bad_payload(kind: str) -> None:
     phone.say(kind, message_id="m")
     assert error_of(phone) == {"code": "bad_payload", "message_id": "m"}
     assert world.tallies.outcomes == {(kind, "bad_payload"): 1}
+
+
+@pytest.mark.parametrize("kind", sorted(ADDRESSED))
+def test_a_message_to_a_known_desktop_that_is_away_waits_for_it(kind: str) -> None:
+    world = World()
+    phone = world.phone()
+    world.mirror.answer([past("d1")])
+    phone.heard()
+    phone.say(kind, {"desktop_id": "d1"}, message_id="m")
+    assert [receipt["payload"]["status"] for receipt in phone.heard()] == ["stored"]
+    desktop = world.desktop_peer()
+    desktop.open()
+    assert desktop.heard_types() == ["Welcome", kind]
+
+
+def test_a_message_to_a_desktop_within_its_grace_waits_for_it() -> None:
+    world = World()
+    phone = world.phone()
+    world.desktop().lose_link()
+    phone.heard()
+    phone.say("user:message", {"desktop_id": "d1"}, message_id="m")
+    assert [receipt["payload"]["status"] for receipt in phone.heard()] == ["stored"]
+    desktop = world.desktop_peer()
+    desktop.open()
+    assert desktop.heard_types() == ["Welcome", "user:message"]
+
+
+def test_a_message_of_a_phone_that_has_gone_is_kept_all_the_same() -> None:
+    world = World()
+    world.phone()
+    phone = world.phone()
+    phone.say("user:message", {"desktop_id": "d1"}, message_id="m")
+    phone.hang_up()
+    world.mirror.answer([past("d1")])
+    desktop = world.desktop_peer()
+    desktop.open()
+    assert desktop.heard_types() == ["Welcome", "user:message"]
 
 
 @pytest.mark.parametrize("kind", sorted(NOT_ALLOWED))

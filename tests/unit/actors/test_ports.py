@@ -5,15 +5,19 @@ import inspect
 
 import pytest
 
-from actors import ports
+from actors import ports, routes
 from actors.clock import Clock, SystemClock
 from actors.desktop import DesktopConnection
 from actors.mobile import MobileConnection
 from hub.auth.refresh import LiveRefresher
+from hub.journal.journal import RedisJournal
+from hub.mail.room import RedisMailroom
 from hub.presence.mirror import PresenceMirror
 from hub.transport import WebSocketTransport
 from hub.wire import JsonCodec
 from tests.support.actors import FakeAuth, FakeMirror, FakeTransport, HandClock, HandScheduler, PlainCodec
+from tests.support.memory_journal import MemoryJournal
+from tests.support.memory_mailroom import MemoryMailroom
 
 ADAPTERS = [
     (ports.Codec, JsonCodec),
@@ -24,9 +28,13 @@ ADAPTERS = [
     (ports.Authenticator, FakeAuth),
     (ports.PresenceMirror, PresenceMirror),
     (ports.PresenceMirror, FakeMirror),
+    (ports.Mailroom, RedisMailroom),
+    (ports.Mailroom, MemoryMailroom),
+    (ports.Journal, RedisJournal),
+    (ports.Journal, MemoryJournal),
     (ports.Scheduler, HandScheduler),
-    (ports.DesktopRoute, DesktopConnection),
-    (ports.MobileRoute, MobileConnection),
+    (routes.DesktopRoute, DesktopConnection),
+    (routes.MobileRoute, MobileConnection),
     (Clock, SystemClock),
     (Clock, HandClock),
 ]

@@ -22,7 +22,7 @@ def join(hub: Hub, connection: str, epoch: int, desktop: str = "d1", user: str =
     return hub.admit_desktop(desktop_identity(desktop, user), connection, Epoch(epoch), now) is not None
 
 
-def joined(hub: Hub, connection: str, epoch: int, desktop: str = "d1", user: str = "u1") -> DesktopJoined[str]:
+def joined(hub: Hub, connection: str, epoch: int, desktop: str = "d1", user: str = "u1") -> DesktopJoined[str, str]:
     found = hub.admit_desktop(desktop_identity(desktop, user), connection, Epoch(epoch), 0)
     assert found is not None
     return found

@@ -26,6 +26,27 @@ class Mirror:
 
 
 @dataclass
+class Ledger:
+    stored: int = 21
+    outages: int = 22
+    dropped: int = 23
+
+
+@dataclass
+class Mail:
+    ledger: Ledger = field(default_factory=Ledger)
+    lag_s: float = 0.5
+
+
+@dataclass
+class Pages:
+    written: int = 31
+    stale: int = 32
+    dropped: int = 33
+    lag_s: float = 0.75
+
+
+@dataclass
 class FewNode:
     """What the metrics read of a node."""
 
@@ -33,6 +54,8 @@ class FewNode:
     tallies: Tallies
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
     mirror: Mirror = field(default_factory=Mirror)
+    mailroom: Mail = field(default_factory=Mail)
+    journal: Pages = field(default_factory=Pages)
 
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
@@ -145,3 +168,28 @@ def test_a_scrape_is_of_now(scraped: Scraped) -> None:
     assert scraped.samples() == before
     scraped.world.phone()
     assert scraped.samples() != before
+
+
+def test_receipts_and_the_state_of_the_mailroom_are_told(scraped: Scraped) -> None:
+    scraped.world.desktop()
+    scraped.world.phone().say("user:message", {"desktop_id": "d1"}, message_id="m")
+    assert scraped.get("hub_receipts_total", status="stored") == 1
+    assert scraped.get("hub_receipts_total", status="delivered") == 1
+    assert scraped.get("hub_mail_stored_total") == 21
+    assert scraped.get("hub_mail_outages_total") == 22
+    assert scraped.get("hub_mail_dropped_total") == 23
+    assert scraped.get("hub_mail_lag_seconds") == 0.5
+
+
+def test_replays_gaps_and_the_state_of_the_journal_are_told(scraped: Scraped) -> None:
+    scraped.world.desktop()
+    scraped.world.phone(resume={"d1": "0-0"})
+    scraped.world.phone(resume={"d1": "1-5"})
+    scraped.world.tallies.gaps += 4
+    assert scraped.get("hub_replays_total", complete="true") == 1
+    assert scraped.get("hub_replays_total", complete="false") == 1
+    assert scraped.get("hub_gaps_told_total") == 4
+    assert scraped.get("hub_journal_written_total") == 31
+    assert scraped.get("hub_journal_stale_total") == 32
+    assert scraped.get("hub_journal_dropped_total") == 33
+    assert scraped.get("hub_journal_lag_seconds") == 0.75

@@ -4,8 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from actors.ids import ConnectionId, DesktopId, DeviceId, NodeId, UserId
+from actors.ids import ConnectionId, DesktopId, DeviceId, Epoch, NodeId, UserId
+from actors.mail import Receipt, Status
 from actors.messages import (
     DesktopOffline,
     DesktopOnline,
@@ -13,10 +16,13 @@ from actors.messages import (
     Fault,
     Goodbye,
     HeartbeatAck,
+    Label,
     MobileIdentity,
     Notice,
+    Resumed,
     Welcome,
 )
+from actors.offsets import Offset
 from hub.wire import JsonCodec, Received
 from tests.support.actors import WALL_S, HandClock
 
@@ -176,19 +182,59 @@ def test_the_answer_says_what_is_wanted_and_quotes_nothing(codec: JsonCodec) -> 
 )
 def test_a_payload_is_forwarded_byte_for_byte(codec: JsonCodec, payload: str) -> None:
     envelope = taken(codec, f'{{"type":"agent:stream","payload":{payload},"timestamp":1}}')
-    frame = codec.to_mobile(envelope, codec.mobile_stamp(DesktopId("d1")))
+    frame = codec.to_mobile(envelope, codec.mobile_stamp(DesktopId("d1"), Epoch(7)), 3)
     assert f'"payload":{payload},'.encode() in frame
 
 
 def test_to_phones_the_desktops_id_is_added_and_nothing_else(codec: JsonCodec) -> None:
     envelope = taken(codec, spell(message_id="m", desktop_id="fake", user_id="fake", offset=5, device_id="f", x=1))
-    assert body_of(codec.to_mobile(envelope, codec.mobile_stamp(DesktopId("d1")))) == {
+    assert body_of(codec.to_mobile(envelope, codec.mobile_stamp(DesktopId("d1"), Epoch(7)), 3)) == {
         "type": "agent:stream",
         "payload": {"text": "hi"},
         "timestamp": 1_700_000_000_000,
         "message_id": "m",
         "desktop_id": "d1",
+        "offset": "7-3",
     }
+
+
+def test_until_when_a_message_is_valid_is_forwarded(codec: JsonCodec) -> None:
+    envelope = taken(codec, spell(valid_until=5))
+    assert envelope.valid_until == 5
+    assert body_of(codec.to_desktop(envelope, PHONE))["valid_until"] == 5
+    assert taken(codec, spell()).valid_until is None
+
+
+@pytest.mark.parametrize("until", [-1, "5", [1], 2**53, 1.5])
+def test_until_when_a_message_is_valid_is_a_time_in_milliseconds(codec: JsonCodec, until: object) -> None:
+    assert refused(codec, spell(valid_until=until)).code is ErrorCode.BAD_ENVELOPE
+
+
+@given(st.builds(Offset, st.integers(1, 2**63), st.integers(1, 2**63)))
+def test_the_label_of_a_frame_tells_what_to_mobile_put_into_it(offset: Offset) -> None:
+    codec = JsonCodec(HandClock())
+    envelope = taken(codec, spell())
+    frame = codec.to_mobile(envelope, codec.mobile_stamp(DesktopId("d1"), Epoch(offset.epoch)), offset.seq)
+    assert codec.label(frame) == Label("agent:stream", DesktopId("d1"), offset)
+
+
+def test_the_label_of_a_notice_has_no_place_but_the_one_that_it_was_given(codec: JsonCodec) -> None:
+    notice = DesktopOffline(DesktopId("d"), None, "mac", 2, "lost")
+    assert codec.label(codec.notice(notice)) == Label("desktop:offline", None, None)
+    assert codec.label(codec.notice(notice, Offset(7, 1))) == Label("desktop:offline", None, Offset(7, 1))
+
+
+def test_what_is_no_message_has_an_empty_label(codec: JsonCodec) -> None:
+    assert codec.label(b"\x81\x02no") == Label("", None, None)
+
+
+def test_fingerprints_tell_messages_apart_by_type_and_payload_alone(codec: JsonCodec) -> None:
+    def print_of(**members: object) -> str:
+        return codec.fingerprint(taken(codec, spell(**members)))
+
+    assert print_of() == print_of(timestamp=5, message_id="m", valid_until=7)
+    assert print_of() != print_of(payload={"text": "ho"})
+    assert print_of() != print_of(type="agent:status")
 
 
 def test_to_desktops_the_senders_identity_is_added_and_nothing_else(codec: JsonCodec) -> None:
@@ -206,8 +252,8 @@ def test_a_sender_without_a_device_id_has_none_on_the_wire(codec: JsonCodec) -> 
 def test_an_envelope_is_encoded_as_itself_also_when_others_were_read_since(codec: JsonCodec) -> None:
     first, second = taken(codec, spell(message_id="1")), taken(codec, spell(message_id="2"))
     codec.decode("nonsense")
-    stamp = codec.mobile_stamp(DesktopId("d1"))
-    assert [body_of(codec.to_mobile(e, stamp))["message_id"] for e in (first, second, first)] == ["1", "2", "1"]
+    stamp = codec.mobile_stamp(DesktopId("d1"), Epoch(7))
+    assert [body_of(codec.to_mobile(e, stamp, 1))["message_id"] for e in (first, second, first)] == ["1", "2", "1"]
 
 
 # -- what the hub reads --------------------------------------------------------------------------------------------
@@ -309,6 +355,21 @@ NOTICES: list[tuple[Notice, str, dict[str, Any]]] = [
         {"desktop_id": "d", "name": None, "platform": "mac", "last_seen": 2, "reason": "lost"},
     ),
     (Goodbye("restarting", 7), "goodbye", {"reason": "restarting", "retry_after_ms": 7}),
+    (
+        Resumed(DesktopId("d"), complete=True, offset=Offset(7, 3)),
+        "resumed",
+        {"desktop_id": "d", "complete": True, "offset": "7-3"},
+    ),
+    (
+        Receipt("m", DesktopId("d"), Status.STORED),
+        "receipt",
+        {"message_id": "m", "desktop_id": "d", "status": "stored"},
+    ),
+    (
+        Receipt("m", DesktopId("d"), Status.DUPLICATE, Status.DELIVERED),
+        "receipt",
+        {"message_id": "m", "desktop_id": "d", "status": "duplicate", "latest": "delivered"},
+    ),
     (Fault(ErrorCode.QUEUE_FULL, "why"), "error", {"code": "queue_full", "message": "why"}),
     (
         Fault(ErrorCode.RATE_LIMITED, "why", "m", 5),
@@ -323,3 +384,8 @@ def test_a_notice_is_an_envelope_of_the_contract(
     codec: JsonCodec, notice: Notice, kind: str, payload: dict[str, Any]
 ) -> None:
     assert body_of(codec.notice(notice)) == {"type": kind, "payload": payload, "timestamp": WALL_S * 1000}
+
+
+def test_a_notice_tells_where_the_desktop_stands_beside_the_payload(codec: JsonCodec) -> None:
+    notice = DesktopOnline(DesktopId("d"), None, None, 1, 2)
+    assert body_of(codec.notice(notice, Offset(7, 3)))["offset"] == "7-3"

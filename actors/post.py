@@ -1,0 +1,203 @@
+"""The post office: takes phones' letters to desktops, and tells the senders what became of them (ADR 0008)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+
+from actors.ids import DesktopId
+from actors.inbox import Offer
+from actors.mail import (
+    KeptReceipt,
+    Known,
+    Letter,
+    NotStored,
+    Receipt,
+    Sender,
+    Status,
+    StoreAnswer,
+    Stored,
+    message_key,
+    nameless_key,
+)
+from actors.messages import Envelope, ErrorCode, Fault, MobileIdentity
+from actors.ports import Mailroom
+from actors.routes import DesktopRoute, Handed, MobileRoute
+from actors.supervisor import Supervisor, Surroundings
+
+RETRY_UNAVAILABLE_MS = 500
+RETRY_FULL_MS = 1000
+
+_NEWS = frozenset({Status.DELIVERED, Status.ACKNOWLEDGED, Status.EXPIRED})
+"""What a device that is away is told at its next connection."""
+
+
+@dataclass(slots=True)
+class PostOffice:
+    """One a node. It remembers nothing: letters are in the mailroom, or in a desktop's inbox."""
+
+    around: Surroundings
+    supervisor: Supervisor
+    mailroom: Mailroom
+    _numbers: "count[int]" = field(default_factory=count)
+
+    # -- letters -------------------------------------------------------------------------------------------------
+
+    def send(self, origin: MobileRoute, target: DesktopId, envelope: Envelope) -> None:
+        """Take a phone's message to a desktop of its own user."""
+        letter = self._letter(origin.identity, target, envelope)
+        if self.around.policy.mailbox:
+            self.mailroom.store(letter, partial(self._stored, letter, origin))
+        else:
+            self._directly(letter, origin, ErrorCode.DESKTOP_OFFLINE)
+
+    def _letter(self, who: MobileIdentity, target: DesktopId, envelope: Envelope) -> Letter:
+        codec, name = self.around.codec, envelope.message_id
+        return Letter(
+            user_id=who.user_id,
+            desktop_id=target,
+            device_id=who.device_id,
+            kind=envelope.type,
+            key=nameless_key(f"{self.around.node_id}/{next(self._numbers)}") if name is None else message_key(name),
+            frame=codec.to_desktop(envelope, who),
+            fingerprint=codec.fingerprint(envelope),
+            valid_until=envelope.valid_until,
+        )
+
+    def _stored(self, letter: Letter, origin: MobileRoute, answer: StoreAnswer) -> None:
+        match answer:
+            case Stored():
+                self._report(letter, origin, Status.STORED)
+                desktop = self._connected(letter)
+                if desktop is not None:
+                    desktop.letter_stored(Handed(letter, origin, kept=True), answer)
+            case Known(latest):
+                self._report(letter, origin, Status.DUPLICATE, latest)
+            case NotStored.EXPIRED:
+                self._report(letter, origin, Status.EXPIRED)
+            case NotStored.AWAY:
+                self._directly(letter, origin, ErrorCode.UNAVAILABLE)
+            case NotStored.FULL | NotStored.OTHER_CONTENT:
+                self._refuse(letter, origin, _REFUSED[answer])
+
+    def _directly(self, letter: Letter, origin: MobileRoute, absent: ErrorCode) -> None:
+        """Hand a letter over without the mailbox."""
+        if letter.valid_until is not None and letter.valid_until < self.around.clock.wall_ms():
+            self._report(letter, origin, Status.EXPIRED)
+            return
+        desktop = self._connected(letter)
+        if desktop is None:
+            self._refuse(letter, origin, absent)
+        elif desktop.hand_over(Handed(letter, origin, kept=False)) is not Offer.ACCEPTED:
+            self._refuse(letter, origin, ErrorCode.QUEUE_FULL)
+
+    def _connected(self, letter: Letter) -> DesktopRoute | None:
+        desktop = self.supervisor.desktop_of(letter.user_id, letter.desktop_id)
+        return None if desktop is None else desktop.connection
+
+    # -- what desktops' connections tell -------------------------------------------------------------------------
+
+    def written(self, desktop: DesktopRoute, letters: Sequence[Handed]) -> None:
+        """The letters went to the desktop's socket."""
+        for handed in letters:
+            letter = handed.letter
+            self.around.tallies.relayed[letter.kind] += 1
+            done = not desktop.acks or letter.message_id is None
+            told = partial(self._report, letter, handed.origin, Status.DELIVERED)
+            if handed.kept:
+                self.mailroom.settle(letter, Status.DELIVERED, done=done, answer=told)
+                continue
+            told()
+            if done and self.around.policy.mailbox:
+                self.mailroom.settle(letter, Status.DELIVERED, done=True, answer=_nothing)
+
+    def unwritten(self, letters: Sequence[Handed]) -> None:
+        """The desktop's connection ended with the letters in its inbox; those kept are read by its next one."""
+        for handed in letters:
+            if not handed.kept and handed.origin is not None:
+                self._refuse(handed.letter, handed.origin, ErrorCode.UNAVAILABLE)
+
+    def acknowledged(self, desktop: DesktopRoute, message_id: str, handed: Letter | None) -> None:
+        """The desktop has taken a message; `handed` is the letter if the mailbox doesn't have it."""
+        user_id, desktop_id = desktop.identity.user_id, desktop.identity.desktop_id
+        told = partial(self._acknowledged, Receipt(message_id, desktop_id, Status.ACKNOWLEDGED))
+        if handed is not None:
+            told(Sender(handed.user_id, handed.device_id))
+        if not self.around.policy.mailbox:
+            return
+        if handed is None:
+            self.mailroom.acknowledge(user_id, desktop_id, message_id, told)
+        else:
+            self.mailroom.settle(handed, Status.ACKNOWLEDGED, done=True, answer=_nothing)
+
+    def _acknowledged(self, receipt: Receipt, sender: Sender | None) -> None:
+        if sender is not None:
+            self.tell(sender, receipt)
+
+    def store_is_back(self) -> None:
+        """The store can be asked again: what desktops could not be given meanwhile is read now."""
+        for desktop in self.supervisor.connected_desktops():
+            desktop.read_mailbox()
+
+    # -- receipts ------------------------------------------------------------------------------------------------
+
+    def tell(self, sender: Sender, receipt: Receipt, origin: MobileRoute | None = None) -> None:
+        """Tell whoever sent a message what became of it: now, or when the device is back.
+
+        Without a device it is the very connection that the message came from, or, if that is gone, all of the user's
+        phones whose tokens name no device.
+        """
+        self.around.tallies.receipts[receipt.status.value] += 1
+        phones = self.supervisor.phones_of(sender)
+        if sender.device_id is None and origin is not None and origin in phones:
+            phones = [origin]
+        if phones:
+            frame, now = self.around.codec.notice(receipt), self.around.clock.monotonic()
+            for phone in phones:
+                phone.offer(frame, now)
+        elif receipt.status in _NEWS and self.around.policy.mailbox:
+            self.mailroom.keep(sender, receipt)
+
+    def tell_kept(self, phone: MobileRoute) -> None:
+        """Give a phone that has come the receipts that were kept for it."""
+        sender = Sender(phone.identity.user_id, phone.identity.device_id)
+        if self.around.policy.mailbox:
+            self.mailroom.kept(sender, partial(self._kept, phone, sender))
+
+    def _kept(self, phone: MobileRoute, sender: Sender, kept: list[KeptReceipt]) -> None:
+        if not kept:
+            return
+        now = self.around.clock.monotonic()
+        for each in kept:
+            phone.offer(self.around.codec.notice(each.receipt), now)
+        phone.after_write(lambda written: self.mailroom.forget(sender, kept[-1].entry) if written else None)
+
+    def _report(self, letter: Letter, origin: MobileRoute | None, status: Status, latest: Status | None = None) -> None:
+        if letter.message_id is not None:
+            receipt = Receipt(letter.message_id, letter.desktop_id, status, latest)
+            self.tell(Sender(letter.user_id, letter.device_id), receipt, origin)
+
+    @staticmethod
+    def _refuse(letter: Letter, origin: MobileRoute, code: ErrorCode) -> None:
+        text, retry_after_ms = _TEXTS[code]
+        origin.undelivered(letter.kind, Fault(code, text, letter.message_id, retry_after_ms))
+
+
+def _nothing() -> None:
+    """Nobody waits for the answer."""
+
+
+_REFUSED = {NotStored.FULL: ErrorCode.QUEUE_FULL, NotStored.OTHER_CONTENT: ErrorCode.BAD_PAYLOAD}
+
+_TEXTS: dict[ErrorCode, tuple[str, int | None]] = {
+    ErrorCode.DESKTOP_OFFLINE: ("the desktop is not connected, and this hub keeps no messages; nothing was kept", None),
+    ErrorCode.QUEUE_FULL: ("too much waits for this desktop; this message was not kept, send it again", RETRY_FULL_MS),
+    ErrorCode.UNAVAILABLE: (
+        "the message can't be kept right now and the desktop can't be reached; send it again",
+        RETRY_UNAVAILABLE_MS,
+    ),
+    ErrorCode.BAD_PAYLOAD: (
+        "this message_id was used for another message to this desktop; give every message its own",
+        None,
+    ),
+}

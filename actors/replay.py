@@ -1,0 +1,135 @@
+"""Gives a phone that comes back what it missed of one desktop, and then lets it listen (ADR 0009)."""
+
+from collections.abc import Callable, Sequence
+
+from actors.chain import Chain
+from actors.ids import DesktopId, UserId
+from actors.journal import JournalPage, Opening
+from actors.messages import Resumed
+from actors.offsets import BEGINNING, Offset
+from actors.ports import Journal
+from actors.ring import Ring
+
+PIECE_FRAMES = 128
+PIECE_BYTES = 65_536
+"""So much goes out before the next piece is asked for: other connections have their turns in between."""
+
+
+class Replay:
+    """One desktop's replay for one phone, which doesn't hear that desktop meanwhile.
+
+    First the journal, as far as the ring doesn't reach back; then the ring. When its end is reached the phone becomes
+    a listener in the same turn, so that nothing overtakes and nothing falls between.
+
+    Args:
+        journal: Where durable messages are.
+        user_id: The phone's user.
+        desktop_id: The desktop.
+        after: Up to where the phone has seen it.
+        newest: So many messages from the journal at most.
+        ring: Returns what the desktop's ring is now; None: it has said nothing since this node knows it.
+        silent_at: Returns where the desktop stands if it has no ring, and this node knows.
+        send: Takes frames, in order, and calls back once they are written.
+        done: Called once, at the end: the phone is to listen from now on, behind `resumed`.
+    """
+
+    __slots__ = (
+        "_after",
+        "_asked_at",
+        "_chain",
+        "_desktop_id",
+        "_done",
+        "_journal",
+        "_newest",
+        "_read_up_to",
+        "_ring",
+        "_send",
+        "_silent_at",
+        "_user_id",
+    )
+
+    def __init__(
+        self,
+        journal: Journal,
+        user_id: UserId,
+        desktop_id: DesktopId,
+        after: Offset,
+        newest: int,
+        *,
+        ring: Callable[[], Ring | None],
+        silent_at: Callable[[], Offset | None],
+        send: Callable[[Sequence[bytes], Callable[[], None]], None],
+        done: Callable[[Sequence[bytes], Resumed], None],
+    ) -> None:
+        self._journal = journal
+        self._user_id = user_id
+        self._desktop_id = desktop_id
+        self._newest: int | None = newest
+        self._ring = ring
+        self._silent_at = silent_at
+        self._send = send
+        self._done = done
+        self._chain = Chain(after)
+        self._asked_at = BEGINNING
+        self._read_up_to: Offset | None = None
+
+    def go_on(self) -> None:
+        """Send the next piece; it goes on by itself from there."""
+        ring = self._ring()
+        if ring is not None and (ring.covers(self._chain.at) or self._journal_is_read(ring.start)):
+            self._from_ring(ring)
+        elif ring is None and (self._read_up_to == BEGINNING or self._chain.at == self._silent_at()):
+            self._done((), self._resumed())
+        else:
+            self._asked_at = BEGINNING if ring is None else ring.head
+            newest, self._newest = self._newest, None
+            self._journal.read(self._user_id, self._desktop_id, self._chain.at, self._take, newest=newest)
+
+    def _journal_is_read(self, start: Offset) -> bool:
+        """Whether there is nothing more to be had from the journal up to `start`."""
+        return self._read_up_to is not None and start <= self._read_up_to
+
+    def _from_ring(self, ring: Ring) -> None:
+        gapless = ring.covers(self._chain.at)
+        frames, reached = ring.read(self._chain.at, PIECE_FRAMES, PIECE_BYTES)
+        self._chain.stretch(reached, gapless=gapless)
+        if reached == ring.head:
+            self._done(frames, self._resumed())
+        else:
+            self._send(frames, self.go_on)
+
+    def _take(self, page: JournalPage | None) -> None:
+        if page is None:
+            self._chain.ends(None)
+            self._read_up_to = self._asked_at
+            self.go_on()
+            return
+        frames = self._follow(page)
+        if frames:
+            self._send(frames, self.go_on)
+        else:
+            self.go_on()
+
+    def _follow(self, page: JournalPage) -> list[bytes]:
+        """Take from the page what lies before the ring."""
+        frames = []
+        for entry in page.entries:
+            ring = self._ring()
+            if ring is not None and (ring.covers(self._chain.at) or entry.offset > ring.start):
+                # Not with this entry: the ring may lose it before the phone is there.
+                self._read_up_to = Offset(entry.offset.epoch, entry.offset.seq - 1)
+                break
+            if isinstance(entry, Opening):
+                self._chain.opening(entry.offset, entry.after)
+            else:
+                self._chain.message(entry.offset)
+                frames.append(entry.frame)
+        else:
+            if not page.more:
+                self._read_up_to = self._asked_at
+                if self._ring() is None:
+                    self._chain.ends(page.head)
+        return frames
+
+    def _resumed(self) -> Resumed:
+        return Resumed(self._desktop_id, self._chain.whole, self._chain.at)

@@ -1,0 +1,81 @@
+"""A node's connections as its other actors see them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from actors.closing import CloseReason
+from actors.ids import ConnectionId, Epoch
+from actors.inbox import Offer
+from actors.mail import Letter, Stored
+from actors.messages import DesktopIdentity, Fault, MobileIdentity
+
+
+class Route(Protocol):
+    """A connection as the supervisor sees it."""
+
+    connection_id: ConnectionId
+    kind: ClassVar[str]
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Frames and bytes in the inbox."""
+        ...
+
+    def offer(self, frame: bytes, now: float) -> Offer:
+        """Put a frame into the connection's inbox; a connection whose inbox is full closes itself (4102)."""
+        ...
+
+    def after_write(self, act: Callable[[bool], object]) -> None:
+        """Call `act` once: with True when all that is in the inbox now is written, or with False if it never is."""
+        ...
+
+    def say_goodbye(self, retry_after_ms: int) -> None:
+        """Tell the client that the hub is about to restart."""
+        ...
+
+    def close(self, reason: CloseReason, *, deadline_s: float | None = None) -> None:
+        """End the connection; when it is ending already, only hasten that. The peer has `deadline_s` to answer."""
+        ...
+
+
+class MobileRoute(Route, Protocol):
+    """A phone's connection."""
+
+    identity: MobileIdentity
+
+    def undelivered(self, kind: str, fault: Fault) -> None:
+        """Tell the phone that its message goes nowhere."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A letter in a desktop's inbox, and the connection it came from if that is known.
+
+    `kept`: it is in the mailbox until it is settled.
+    """
+
+    letter: Letter
+    origin: MobileRoute | None
+    kept: bool
+
+
+class DesktopRoute(Route, Protocol):
+    """A desktop's connection. `acks`: it says `ack` for what it has taken."""
+
+    identity: DesktopIdentity
+    epoch: Epoch
+    acks: bool
+
+    def hand_over(self, handed: Handed) -> Offer:
+        """Take a letter into the inbox."""
+        ...
+
+    def letter_stored(self, handed: Handed, answer: Stored) -> None:
+        """A letter came into the mailbox: hand it over when it is its turn."""
+        ...
+
+    def read_mailbox(self) -> None:
+        """Go on reading the mailbox, if there may be anything to read."""
+        ...
