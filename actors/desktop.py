@@ -73,23 +73,11 @@ class DesktopConnection(Connection):
 
     def _accept(self, envelope: Envelope, now: float) -> None:
         kind = envelope.type
-        if kind in RELAYED:
-            self._relay(kind, envelope, now)
+        if kind not in RELAYED:
+            self._answer(kind, envelope, now)
             return
-        answer = self._ANSWERS.get(kind)
-        if kind in FROM_ACKING_DESKTOPS and not self.acks:
-            text = f"{kind} is for desktops that connect with ?{kind}=1"
-            self._refuse(kind, Fault(ErrorCode.TYPE_NOT_ALLOWED, text, envelope.message_id), now)
-        elif answer is not None:
-            answer(self, envelope, now)
-        else:
-            self._refuse_type(envelope, now)
-
-    # -- what it says to phones ------------------------------------------------------------------------------------
-
-    def _relay(self, kind: str, envelope: Envelope, now: float) -> None:
         around, desk = self._around, self._desk
-        if desk is None or desk.epoch != self.epoch:  # A newer one came while the hub drains: that one writes now.
+        if desk is None:
             return
         ring = self._ring or self._begin(desk)
         frame = around.codec.to_mobile(envelope, self._stamp, ring.seq + 1)
@@ -102,6 +90,19 @@ class DesktopConnection(Connection):
             around.tallies.relayed[kind] += heard
         else:
             around.tallies.unheard[kind] += 1
+
+    def _answer(self, kind: str, envelope: Envelope, now: float) -> None:
+        """What isn't for the phones."""
+        answer = self._ANSWERS.get(kind)
+        if kind in FROM_ACKING_DESKTOPS and not self.acks:
+            text = f"{kind} is for desktops that connect with ?{kind}=1"
+            self._refuse(kind, Fault(ErrorCode.TYPE_NOT_ALLOWED, text, envelope.message_id), now)
+        elif answer is not None:
+            answer(self, envelope, now)
+        else:
+            self._refuse_type(envelope, now)
+
+    # -- what it says to phones ------------------------------------------------------------------------------------
 
     def _begin(self, desk: Desktop[DesktopRoute, MobileRoute]) -> Ring:
         """Open this connection's part of the ring and of the journal, with its first message."""

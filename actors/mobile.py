@@ -153,7 +153,7 @@ class MobileConnection(Connection):
         self.after_write(self._look_whether_it_caught_up)
         return self._around.codec.notice(Resumed(desktop_id, complete=False, offset=offset))
 
-    def _look_whether_it_caught_up(self, written: bool) -> None:  # noqa: FBT001 - what `after_write` tells
+    def _look_whether_it_caught_up(self, written: bool) -> None:
         if written and self._inbox.shedding:
             self._turn()
 

@@ -26,8 +26,8 @@ from hub.auth.build import build_keys, build_verifier
 from hub.auth.refresh import LiveRefresher
 from hub.config import Settings
 from hub.embedded_valkey import EmbeddedValkey
-from hub.journal.limits import JournalLimits
 from hub.journal.journal import RedisJournal
+from hub.journal.limits import JournalLimits
 from hub.mail.limits import MailLimits
 from hub.mail.room import RedisMailroom
 from hub.presence.mirror import PresenceMirror
