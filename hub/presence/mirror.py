@@ -1,6 +1,7 @@
 """Keeps the presence keys in Redis as the hub's memory is, through Redis' absences."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -20,7 +21,6 @@ BATCH = 128
 
 BATCH_DELAY_S = 0.02
 PROBE_S = 0.25
-SETTLING_POLL_S = 0.005
 PULSE_S = 1.0
 ROUNDS_PER_TTL = 4
 SLICES = 100
@@ -86,6 +86,7 @@ class PresenceMirror:
         self._wake = asyncio.Event()
         self._stopping = False
         self._state = "unasked"
+        self._asked = asyncio.Event()
         self._run_id = ""
         self._cleared = False
         self._writer: asyncio.Task[None] | None = None
@@ -127,9 +128,9 @@ class PresenceMirror:
 
     async def settled(self, deadline_s: float) -> None:
         """Wait until Redis has taken a first write, or until it was found away; at most `deadline_s`."""
-        end = self._monotonic() + deadline_s
-        while self._state == "unasked" and self._monotonic() < end:
-            await asyncio.sleep(SETTLING_POLL_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                await self._asked.wait()
 
     async def start(self) -> None:
         """Start writing. Returns at once, whether Redis is there or not."""
@@ -180,6 +181,7 @@ class PresenceMirror:
 
     def _go_away(self, why: str) -> None:
         self._pending.restore()
+        self._asked.set()
         if self._state != "away":
             self._state = "away"
             self.outages += 1
@@ -193,6 +195,7 @@ class PresenceMirror:
         if self._state == "away":
             log.info("presence: Redis is back, %d changes were mirrored so far", self.written_changes)
         self._state = "here"
+        self._asked.set()
         if not self._cleared:
             self._cleared = True
             self._own(self._clear_earlier_lives(), "presence-clear")
