@@ -8,6 +8,10 @@ from actors.ids import Epoch
 from actors.offsets import BEGINNING, Offset
 
 
+_TRIMMED_EVERY = 64
+_LARGE = 4096
+
+
 @dataclass(slots=True)
 class _Span:
     """The frames of one connection: numbered from `first` on, up to `last` once a newer connection follows."""
@@ -15,10 +19,6 @@ class _Span:
     epoch: Epoch
     first: int
     last: int
-
-
-_TRIMMED_EVERY = 64
-_LARGE = 4096
 
 
 class Ring:
