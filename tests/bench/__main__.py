@@ -17,12 +17,15 @@ import click
 
 from tests.bench import machine, scenarios
 from tests.bench.cores import pin_load
+from tests.bench.durable import durable
 from tests.bench.figures import Figures
+from tests.bench.plan import FULL, QUICK, Plan
 from tests.bench.report import render
+from tests.bench.resume import resume
 from tests.bench.targets import HubTarget, Target, gorilla, sanic_plain
 from tests.bench.verdicts import judge
 
-_SCENARIOS = ("relay", "latency", "idle", "handshake", "flat")
+_SCENARIOS = ("relay", "latency", "idle", "handshake", "flat", "durable")
 
 
 def _chosen(_context: click.Context, _parameter: click.Parameter, text: str) -> set[str]:
@@ -36,7 +39,7 @@ def _chosen(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 @click.option(
     "--peers", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with the peers' sources."
 )
-@click.option("--quick", is_flag=True, help="One short round, fewer connections: under a minute.")
+@click.option("--quick", is_flag=True, help="One short round, fewer connections: some two minutes.")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write every round there."
 )
@@ -48,7 +51,7 @@ def main(*, peers: Path | None, quick: bool, json_file: Path | None, only: set[s
     hubs: list[Target] = [] if without_hub else [HubTarget()]
     with _alone():
         began = time.monotonic()
-        figures = _measure(hubs, _peers(peers), scenarios.QUICK if quick else scenarios.FULL, only)
+        figures = _measure(hubs, _peers(peers), QUICK if quick else FULL, only)
     click.echo()
     click.echo(render(machine.describe(), figures))
     click.echo()
@@ -92,7 +95,7 @@ def _peers(folder: Path | None) -> dict[str, Target]:
     return {"gorilla": built, **found}
 
 
-def _measure(hubs: Sequence[Target], peers: dict[str, Target], plan: scenarios.Plan, only: set[str]) -> Figures:
+def _measure(hubs: Sequence[Target], peers: dict[str, Target], plan: Plan, only: set[str]) -> Figures:
     everybody = [*hubs, *peers.values()]
     quick_ones = [*hubs, *(peer for name, peer in peers.items() if name == "gorilla")]
     return Figures(
@@ -101,6 +104,8 @@ def _measure(hubs: Sequence[Target], peers: dict[str, Target], plan: scenarios.P
         idle=[figure for hub in hubs for figure in scenarios.idle(hub, plan, _say)] if "idle" in only else [],
         handshake=scenarios.handshake(quick_ones, plan, _say) if "handshake" in only else [],
         flat=[figure for hub in hubs for figure in scenarios.flat(hub, plan, _say)] if "flat" in only else [],
+        durable=[figure for hub in hubs for figure in durable(hub, plan, _say)] if "durable" in only else [],
+        resume=[figure for hub in hubs for figure in resume(hub, plan, _say)] if "durable" in only else [],
     )
 
 

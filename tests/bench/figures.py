@@ -61,6 +61,38 @@ class Flat:
     per_second: float
 
 
+@dataclass(frozen=True)
+class Durable:
+    """Messages of one kind between 100 desktops and their mobiles; `own` is the hub's process, `store` its Valkey."""
+
+    kind: str
+    pace: str
+    """At a fixed rate, or as fast as they go with so many in flight a pair."""
+    own_us: float
+    """CPU for each message, with what is written after it has arrived."""
+    store_us: float
+    per_second: float
+    """Well below the fixed rate: the hub couldn't bear it here, and the delays are those of a queue that grows."""
+    unwritten: float
+    """Share of the messages that the journal gave up because too many waited for Redis."""
+    p50_us: float | None
+    """Microseconds from due to received; None at saturation, where nothing is due."""
+    p99_us: float | None
+
+
+@dataclass(frozen=True)
+class Resume:
+    """So many phones that come back at once, each so many messages behind."""
+
+    phones: int
+    behind: int
+    own_us: float
+    """CPU for each replayed message, without what it costs the phones to come."""
+    store_us: float
+    seconds: float
+    """From the first connect until the last phone has `resumed`, upgrades included."""
+
+
 @dataclass
 class Figures:
     """All rounds of a run; a scenario that was not asked for has none."""
@@ -70,3 +102,5 @@ class Figures:
     idle: list[Idle]
     handshake: list[Handshake]
     flat: list[Flat]
+    durable: list[Durable]
+    resume: list[Resume]

@@ -8,9 +8,9 @@ _FIN = 0x80
 _MASKED = 0x80
 _NO_MASK = bytes(4)
 
-STREAM_MARK = b'"agent:stream"'
 _STAMP_MARK = b"T#"
 _STAMP_DIGITS = 20
+_NO_STAMP = _STAMP_MARK.decode() + "0" * _STAMP_DIGITS
 PAYLOAD_BYTES = 128
 
 
@@ -30,23 +30,42 @@ def client_frame(payload: bytes, opcode: int = TEXT) -> bytes:
     return head + _NO_MASK + payload
 
 
-def envelope(kind: str, payload: dict[str, object]) -> bytes:
-    """A message of the contract, as compact JSON."""
-    body = {"type": kind, "payload": payload, "timestamp": time.time_ns() // 1_000_000}
+def envelope(kind: str, payload: dict[str, object], **beside: str) -> bytes:
+    """A message of the contract, as compact JSON; `beside`: more members of the envelope."""
+    body = {"type": kind, "payload": payload, "timestamp": time.time_ns() // 1_000_000, **beside}
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def stream_frame() -> bytes:
-    """An `agent:stream` frame whose payload object is exactly 128 bytes long and carries a stamp of zero."""
-    stamp = _STAMP_MARK.decode() + "0" * _STAMP_DIGITS
-    bare = json.dumps({"t": stamp, "text": ""}, separators=(",", ":"))
-    return client_frame(envelope("agent:stream", {"t": stamp, "text": "x" * (PAYLOAD_BYTES - len(bare))}))
+class Sample:
+    """A message that is sent often, each time with another stamp, and the mark by which it is known again."""
+
+    __slots__ = ("_head", "_tail", "frame", "mark")
+
+    def __init__(self, kind: str, payload: dict[str, object], **beside: str) -> None:
+        self.mark = f'"{kind}"'.encode()
+        self.frame = client_frame(envelope(kind, payload, **beside))
+        """With a stamp of zero."""
+        start = self.frame.index(_STAMP_MARK) + len(_STAMP_MARK)
+        self._head, self._tail = self.frame[:start], self.frame[start + _STAMP_DIGITS :]
+
+    def at(self, stamp: int) -> bytes:
+        """The frame with this stamp: nanoseconds, or any other number of at most 20 digits."""
+        return b"%b%020d%b" % (self._head, stamp, self._tail)
 
 
-def around_stamp(frame: bytes) -> tuple[bytes, bytes]:
-    """What stands before and after the stamp's digits in a frame, to put another stamp between them."""
-    start = frame.index(_STAMP_MARK) + len(_STAMP_MARK)
-    return frame[:start], frame[start + _STAMP_DIGITS :]
+def said(kind: str) -> Sample:
+    """What a desktop says, with its stamp in a payload object of exactly 128 bytes."""
+    return Sample(kind, _padded({"t": _NO_STAMP}))
+
+
+def mail_to(desktop_id: str) -> Sample:
+    """A phone's `user:message`, with a payload object of exactly 128 bytes; its stamp is its `message_id`."""
+    return Sample("user:message", _padded({"desktop_id": desktop_id}), message_id=_NO_STAMP)
+
+
+def _padded(payload: dict[str, object]) -> dict[str, object]:
+    bare = json.dumps({**payload, "text": ""}, separators=(",", ":"))
+    return {**payload, "text": "x" * (PAYLOAD_BYTES - len(bare))}
 
 
 def stamped(message: bytes) -> int:

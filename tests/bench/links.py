@@ -5,10 +5,10 @@ import json
 import select
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
-from tests.bench.frames import CLOSE, PING, PONG, STREAM_MARK, BrokenStreamError, FrameReader, client_frame
+from tests.bench.frames import CLOSE, PING, PONG, BrokenStreamError, FrameReader, client_frame
 from tests.bench.targets import HOST
 
 _IN_FLIGHT = 64
@@ -33,17 +33,15 @@ class Door(NamedTuple):
 class Link:
     """A WebSocket client that reads what comes, answers pings, and takes nothing badly meant in silence."""
 
-    __slots__ = ("_reader", "_recv", "greeting", "name", "send", "socket")
+    __slots__ = ("_reader", "_recv", "name", "send", "socket")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.send = self.socket.send
+        self.send: Callable[[bytes], int] = self.socket.send
         self._recv = self.socket.recv
         self._reader = FrameReader()
-        self.greeting: bytes | None = None
-        """The first message that came."""
 
     def messages(self) -> list[bytes]:
         """The text messages that have come in; to be called when the socket is readable."""
@@ -59,13 +57,12 @@ class Link:
             self._answer_control()
         return messages
 
-    def streams(self) -> list[bytes]:
-        """As `messages`, but only `agent:stream`; an `error` or a `goodbye` among the others raises."""
+    def marked(self, mark: bytes) -> list[bytes]:
+        """As `messages`, but only those with the mark; an `error` or a `goodbye` among the others raises."""
         messages = self.messages()
         for message in messages:
-            if STREAM_MARK not in message:
-                check_harmless(self.name, message)
-                return [each for each in messages if STREAM_MARK in each or check_harmless(self.name, each)]
+            if mark not in message:
+                return [each for each in messages if mark in each or check_harmless(self.name, each)]
         return messages
 
     def shake_hands(self, chunk: bytes) -> bytes | None:
@@ -93,12 +90,29 @@ def check_harmless(name: str, message: bytes) -> bool:
     return False
 
 
-class Opener:
-    """Opens links, some at a time, and counts each as open when the upgrade (and the `welcome`, if due) is in."""
+IsIn: TypeAlias = Callable[[Link, Sequence[bytes]], bool]
+"""Whether a link that got these messages is where it wants to be; asked after the upgrade, and with all that comes."""
 
-    def __init__(self, port: int, *, greets: bool) -> None:
+
+def upgraded(_link: Link, _messages: Sequence[bytes]) -> bool:
+    """In at once: for servers that don't greet."""
+    return True
+
+
+def welcomed(link: Link, messages: Sequence[bytes]) -> bool:
+    """In with `welcome`, which has to come first."""
+    if messages and b'"welcome"' not in messages[0]:
+        raise BrokenStreamError(f"{link.name}: greeted with {messages[0]!r} instead of welcome")
+    return bool(messages)
+
+
+class Opener:
+    """Opens links, so many at a time, and counts each as open when it `is_in`."""
+
+    def __init__(self, port: int, is_in: IsIn, at_once: int = _IN_FLIGHT) -> None:
         self._port = port
-        self._greets = greets
+        self._is_in = is_in
+        self._at_once = at_once
         self._poller = select.epoll()
         self._pending: dict[int, tuple[Link, bytes]] = {}
         self._received: dict[int, bytes | None] = {}
@@ -122,10 +136,10 @@ class Opener:
         for descriptor, events in self._poller.poll(1.0):
             self._step(descriptor, events)
         if time.monotonic() > deadline:
-            raise LinkLostError(f"{len(self._pending)} handshakes not answered within {_OPEN_LIMIT_S:.0f} s")
+            raise LinkLostError(f"{len(self._pending)} clients are not in within {_OPEN_LIMIT_S:.0f} s")
 
     def _fill(self, waiting: Iterator[Door], links: list[Link]) -> bool:
-        while len(self._pending) < _IN_FLIGHT:
+        while len(self._pending) < self._at_once:
             following = next(waiting, None)
             if following is None:
                 break
@@ -168,16 +182,9 @@ class Opener:
             rest = link.shake_hands(earlier + chunk)
             self._received[descriptor] = None if rest is not None else earlier + chunk
             messages = link.take(rest) if rest else []
-        if messages:
-            link.greeting = messages[0]
-        if self._received[descriptor] is None and (messages or not self._greets):
-            self._finish(descriptor, link)
-
-    def _finish(self, descriptor: int, link: Link) -> None:
-        if self._greets and b'"welcome"' not in (link.greeting or b""):
-            raise BrokenStreamError(f"{link.name}: greeted with {link.greeting!r} instead of welcome")
-        self._poller.unregister(descriptor)
-        del self._pending[descriptor], self._received[descriptor]
+        if self._received[descriptor] is None and self._is_in(link, messages):
+            self._poller.unregister(descriptor)
+            del self._pending[descriptor], self._received[descriptor]
 
 
 def close_all(links: Iterable[Link]) -> None:

@@ -1,44 +1,16 @@
-"""The load: pairs of one desktop and one mobile, and the loops that drive messages from the one to the other."""
+"""The load: pairs of one desktop and one mobile, and the loops that drive messages between them."""
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from tests.bench.frames import around_stamp, client_frame, envelope, stamped, stream_frame
-from tests.bench.links import Link, check_harmless, close_all
+from tests.bench.frames import client_frame, envelope, stamped
+from tests.bench.lanes import Lane, MessagesLostError
+from tests.bench.links import close_all
 
 _STALL_S = 5.0
 _DRAIN_S = 10.0
 _MOST_EVENTS = 256
-
-
-class MessagesLostError(Exception):
-    """A message did not arrive, arrived twice, or arrived at a mobile that it was not meant for."""
-
-
-class Lane:
-    """A pair: what its desktop sends must come out at its mobile, once."""
-
-    __slots__ = ("desktop", "in_flight", "mobile")
-
-    def __init__(self, desktop: Link, mobile: Link) -> None:
-        self.desktop = desktop
-        self.mobile = mobile
-        self.in_flight = 0
-
-    def post(self, frames: bytes, count: int) -> None:
-        """Sends so many frames in one go."""
-        if self.desktop.send(frames) != len(frames):
-            raise MessagesLostError(f"{self.desktop.name}: the server takes no more")
-        self.in_flight += count
-
-    def collect(self) -> list[bytes]:
-        """The streamed messages that the mobile has got."""
-        messages = self.mobile.streams()
-        self.in_flight -= len(messages)
-        if self.in_flight < 0:
-            raise MessagesLostError(f"{self.mobile.name}: got more than was sent to it")
-        return messages
 
 
 class Load:
@@ -46,11 +18,10 @@ class Load:
 
     def __init__(self) -> None:
         self._lanes: list[Lane] = []
-        self._by_mobile: dict[int, Lane] = {}
-        self._by_desktop: dict[int, Link] = {}
+        self._ends: dict[int, tuple[Lane, Callable[[], list[bytes]]]] = {}
         self._poller = select.epoll()
         self.received = 0
-        """Messages that have come out at mobiles so far."""
+        """Messages that have come out at the other end so far."""
 
     @property
     def pairs(self) -> int:
@@ -61,8 +32,8 @@ class Load:
         """Takes more pairs in, and closes them in the end."""
         self._lanes += lanes
         for lane in lanes:
-            self._by_mobile[lane.mobile.socket.fileno()] = lane
-            self._by_desktop[lane.desktop.socket.fileno()] = lane.desktop
+            self._ends[lane.mobile.socket.fileno()] = (lane, lane.hear_mobile)
+            self._ends[lane.desktop.socket.fileno()] = (lane, lane.hear_desktop)
             self._poller.register(lane.mobile.socket, select.EPOLLIN)
             self._poller.register(lane.desktop.socket, select.EPOLLIN)
 
@@ -80,26 +51,20 @@ class Load:
 
     def start_window(self, window: int) -> None:
         """Puts so many messages of every pair in flight; `closed_loop` keeps them there."""
-        frames = stream_frame() * window
         for lane in self._lanes:
-            lane.post(frames, window)
+            lane.top_up(window)
 
     def closed_loop(self, seconds: float, window: int) -> None:
-        """Answers every message that arrives with the next one of its pair, so long."""
-        frame = stream_frame()
-        batches = [frame * count for count in range(window + 1)]
-        poll, by_mobile = self._poller.poll, self._by_mobile
+        """Answers every message that is through with the next one of its pair, so long."""
+        poll, ends = self._poller.poll, self._ends
         heard = time.monotonic()
         deadline = heard + seconds
         while (now := time.monotonic()) < deadline:
             for descriptor, _ in poll(0.5, _MOST_EVENTS):
                 heard = now
-                lane = by_mobile.get(descriptor)
-                if lane is None:
-                    self._read_desktop(descriptor)
-                elif count := len(lane.collect()):
-                    self.received += count
-                    lane.post(batches[count], count)
+                lane, hear = ends[descriptor]
+                self.received += len(hear())
+                lane.top_up(window)
             if now - heard > _STALL_S:
                 raise MessagesLostError(f"nothing arrives any more, {self._in_flight()} messages are out")
 
@@ -111,7 +76,6 @@ class Load:
         Returns:
             Nanoseconds from due to received of every message, and from due to sent.
         """
-        head, tail = around_stamp(stream_frame())
         lanes, total, interval = self._lanes, int(rate * seconds), 1e9 / rate
         delays: list[int] = []
         lateness: list[int] = []
@@ -120,7 +84,7 @@ class Load:
         while len(delays) < total:
             now = time.monotonic_ns()
             while (sent := len(lateness)) < total and (due := start + int(sent * interval)) <= now:
-                lanes[sent % len(lanes)].post(b"%b%020d%b" % (head, due, tail), 1)
+                lanes[sent % len(lanes)].post_at(due)
                 lateness.append(time.monotonic_ns() - due)
             self._receive_stamped(delays)
             if now > last_call:
@@ -151,11 +115,7 @@ class Load:
 
     def _receive_stamped(self, delays: list[int]) -> None:
         for descriptor, _ in self._poller.poll(0, _MOST_EVENTS):
-            lane = self._by_mobile.get(descriptor)
-            if lane is None:
-                self._read_desktop(descriptor)
-                continue
-            messages = lane.collect()
+            messages = self._ends[descriptor][1]()
             now = time.monotonic_ns()
             delays.extend(now - stamped(message) for message in messages)
 
@@ -163,17 +123,8 @@ class Load:
         """Reads what there is; whether there was anything."""
         events = self._poller.poll(patience_s, _MOST_EVENTS)
         for descriptor, _ in events:
-            lane = self._by_mobile.get(descriptor)
-            if lane is None:
-                self._read_desktop(descriptor)
-            else:
-                self.received += len(lane.collect())
+            self.received += len(self._ends[descriptor][1]())
         return bool(events)
-
-    def _read_desktop(self, descriptor: int) -> None:
-        desktop = self._by_desktop[descriptor]
-        for message in desktop.messages():
-            check_harmless(desktop.name, message)
 
     def _in_flight(self) -> int:
         return sum(lane.in_flight for lane in self._lanes)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from tests.bench.figures import Figures, Flat, Handshake, Idle, Latency, Relay
+from tests.bench.figures import Durable, Figures, Flat, Handshake, Idle, Latency, Relay, Resume
 from tests.bench.stats import median
 
 F = TypeVar("F")
@@ -44,6 +44,10 @@ def render(facts: Sequence[Row], figures: Figures) -> str:
         parts.append(_handshake(figures.handshake))
     if figures.flat:
         parts.append(_flat(figures.flat))
+    if figures.durable:
+        parts.append(_durable(figures.durable))
+    if figures.resume:
+        parts.append(_resume(figures.resume))
     return "\n\n".join(parts)
 
 
@@ -147,6 +151,54 @@ def _flat(figures: Sequence[Flat]) -> str:
         for rounds in grouped(figures, lambda figure: figure.pairs)
     ]
     return table(("pairs, at the same total rate", "µs CPU a message", "messages/s"), rows)
+
+
+def _durable(figures: Sequence[Durable]) -> str:
+    rows = [
+        (
+            f"{rounds[0].kind}, {rounds[0].pace}",
+            f"{middle(rounds, lambda figure: figure.own_us):.1f}",
+            _spread([figure.own_us for figure in rounds]),
+            f"{middle(rounds, lambda figure: figure.store_us):.1f}",
+            f"{middle(rounds, lambda figure: figure.per_second):,.0f}",
+            f"{middle(rounds, lambda figure: figure.unwritten):.1%}",
+            _delay([figure.p50_us for figure in rounds]),
+            _delay([figure.p99_us for figure in rounds]),
+        )
+        for by_pace in grouped(figures, lambda figure: figure.pace)
+        for rounds in grouped(by_pace, lambda figure: figure.kind)
+    ]
+    head = (
+        "durable and not, 100 pairs, 128 bytes",
+        "hub, µs CPU a message",
+        "rounds",
+        "Valkey, µs CPU a message",
+        "messages/s",
+        "not journaled",
+        "p50, µs",
+        "p99, µs",
+    )
+    return table(head, rows)
+
+
+def _delay(rounds: Sequence[float | None]) -> str:
+    known = [delay for delay in rounds if delay is not None]
+    return f"{median(known):.0f}" if known else ""
+
+
+def _resume(figures: Sequence[Resume]) -> str:
+    rows = [
+        (
+            f"{rounds[0].phones:,} phones, {rounds[0].behind:,} behind",
+            f"{middle(rounds, lambda figure: figure.own_us):.2f}",
+            _spread([figure.own_us for figure in rounds], digits=2),
+            f"{middle(rounds, lambda figure: figure.store_us):.2f}",
+            f"{middle(rounds, lambda figure: figure.seconds):.2f}",
+        )
+        for rounds in grouped(figures, lambda figure: (figure.phones, figure.behind))
+    ]
+    head = ("resume", "hub, µs CPU a message", "rounds", "Valkey, µs CPU a message", "s until all have resumed")
+    return table(head, rows)
 
 
 def _spread(values: Sequence[float], digits: int = 1) -> str:

@@ -1,6 +1,7 @@
 """A server under test as a process: started on its core, asked what it used, ended by its process id."""
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -63,6 +64,13 @@ class Server:
         """Resident memory of the server and its children."""
         return processes.resident_kib(self._process.pid)
 
+    def metric(self, name: str) -> float:
+        """One figure of `/metrics` that has no labels."""
+        with contextlib.closing(http.client.HTTPConnection(HOST, self.launch.port, timeout=5)) as connection:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        return read_metric(text, name)
+
     def stop(self) -> None:
         """Asks it to end, waits, and ends by force what is left of it."""
         members = {(process.pid, process.name) for process in processes.tree(self._process.pid)}
@@ -92,6 +100,14 @@ class Server:
     def last_words(self) -> str:
         """The end of what it has logged."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+
+def read_metric(text: str, name: str) -> float:
+    """The figure of this name without labels in Prometheus' text; KeyError if it isn't there."""
+    for line in text.splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.split()[1])
+    raise KeyError(name)
 
 
 @contextlib.contextmanager

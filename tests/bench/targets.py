@@ -48,6 +48,11 @@ class Target(Protocol):
         """The request path and the extra headers (each with its line end) for a `desktop` or a `mobile`."""
 
 
+def desktop_of(pair: int) -> str:
+    """The id of the pair's desktop."""
+    return f"d{pair:05}"
+
+
 class HubTarget:
     """Tether Hub with everything on: tokens, limits, presence, metrics."""
 
@@ -75,7 +80,7 @@ class HubTarget:
         now = int(time.time())
         claims: dict[str, object] = {"aud": kind, "iat": now, "exp": now + _TOKEN_LIFE_S}
         if kind == "desktop":
-            claims |= {"sub": f"d{pair:05}", "user_id": f"u{pair:05}"}
+            claims |= {"sub": desktop_of(pair), "user_id": f"u{pair:05}"}
         else:
             claims |= {"sub": f"u{pair:05}"}
         token = jwt.encode(claims, self._secret, algorithm="HS256")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench.figures import Figures, Latency, Relay
+from tests.bench.figures import Durable, Figures, Latency, Relay
 from tests.bench.report import grouped, handshake_cost, middle
 
 HUB = "hub"
@@ -15,26 +15,28 @@ _FLAT_FACTOR = 1.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target beside what was measured."""
+    """What was measured, beside its target; without one it is only stated."""
 
     subject: str
     measured: float
-    limit: float
+    limit: float | None
     unit: str
 
     @property
     def is_met(self) -> bool:
-        """Whether the figure is within the limit."""
-        return self.measured <= self.limit
+        """Whether the figure is within the limit, if there is one."""
+        return self.limit is None or self.measured <= self.limit
 
     def __str__(self) -> str:
-        answer = "met" if self.is_met else "MISSED"
-        return f"{answer}: {self.subject}: {self.measured:.3g} {self.unit}, at most {self.limit:.3g}"
+        figure = f"{self.subject}: {self.measured:.3g} {self.unit}"
+        if self.limit is None:
+            return f"stated: {figure}"
+        return f"{'met' if self.is_met else 'MISSED'}: {figure}, at most {self.limit:.3g}"
 
 
 def judge(figures: Figures) -> list[Verdict]:
     """All verdicts for which there are figures."""
-    return [*_relay(figures.relay), *_latency(figures.latency), *_connections(figures)]
+    return [*_relay(figures.relay), *_latency(figures.latency), *_connections(figures), *_durable(figures)]
 
 
 def _relay(figures: Sequence[Relay]) -> Iterator[Verdict]:
@@ -75,3 +77,21 @@ def _connections(figures: Figures) -> Iterator[Verdict]:
             middle(rounds, lambda figure: figure.cpu_us) for rounds in grouped(figures.flat, lambda each: each.pairs)
         ]
         yield Verdict("dearest number of pairs against the cheapest", max(cost) / min(cost), _FLAT_FACTOR, "x")
+
+
+def _durable(figures: Figures) -> Iterator[Verdict]:
+    for rounds in grouped(figures.durable, lambda figure: figure.pace):
+        cost = {group[0].kind: _both_us(group) for group in grouped(rounds, lambda figure: figure.kind)}
+        pace = rounds[0].pace
+        yield Verdict(f"a message to a desktop at {pace}, Valkey included", cost["user:message"], None, "µs")
+        journal = cost["agent:response"] - cost["agent:stream"]
+        yield Verdict(f"the journal's part of an answer at {pace}, Valkey included", journal, None, "µs")
+        answers = [figure for figure in rounds if figure.kind == "agent:response"]
+        given_up = 100 * middle(answers, lambda figure: figure.unwritten)
+        yield Verdict(f"answers that the journal gave up at {pace}", given_up, None, "%")
+    if figures.resume:
+        yield Verdict("a replayed message", middle(figures.resume, lambda figure: figure.own_us), None, "µs")
+
+
+def _both_us(rounds: Sequence[Durable]) -> float:
+    return middle(rounds, lambda figure: figure.own_us + figure.store_us)

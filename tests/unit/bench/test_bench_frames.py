@@ -11,10 +11,11 @@ from tests.bench.frames import (
     PONG,
     BrokenStreamError,
     FrameReader,
-    around_stamp,
+    Sample,
     client_frame,
+    mail_to,
+    said,
     stamped,
-    stream_frame,
 )
 
 SIZES = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000]
@@ -27,6 +28,11 @@ def server_frame(payload: bytes, first: int = 0x81) -> bytes:
     if len(payload) < 65_536:
         return bytes([first, 126, *divmod(len(payload), 256)]) + payload
     return bytes([first, 127]) + len(payload).to_bytes(8, "big") + payload
+
+
+def text_of(frame: bytes) -> bytes:
+    """What is in a client's frame: its key is 0."""
+    return frame.split(bytes(4), 1)[1]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -78,18 +84,37 @@ def test_a_pong_repeats_the_ping() -> None:
     assert client_frame(b"hello", PONG) == b"\x8a\x85\0\0\0\0hello"
 
 
-def test_the_payload_of_a_stream_frame_is_128_bytes_long() -> None:
-    message = stream_frame().split(bytes(4), 1)[1]
-    body = json.loads(message)
-    assert body["type"] == "agent:stream"
+@pytest.mark.parametrize(
+    ("sample", "kind"),
+    [
+        (said("agent:stream"), "agent:stream"),
+        (said("agent:response"), "agent:response"),
+        (mail_to("d1"), "user:message"),
+    ],
+)
+def test_the_payload_of_a_sample_is_128_bytes_long(sample: Sample, kind: str) -> None:
+    body = json.loads(text_of(sample.frame))
+    assert body["type"] == kind
     assert isinstance(body["timestamp"], int)
     assert len(json.dumps(body["payload"], separators=(",", ":"))) == PAYLOAD_BYTES
+    assert sample.mark in sample.frame
 
 
-def test_a_stamp_put_in_is_read_out_and_changes_no_length() -> None:
-    frame = stream_frame()
-    head, tail = around_stamp(frame)
-    other = b"%b%020d%b" % (head, 123_456_789_012, tail)
-    assert len(other) == len(frame)
+@pytest.mark.parametrize("sample", [said("agent:stream"), mail_to("d1")])
+def test_a_stamp_put_in_is_read_out_and_changes_no_length(sample: Sample) -> None:
+    other = sample.at(123_456_789_012)
+    assert len(other) == len(sample.frame)
     assert stamped(other) == 123_456_789_012
-    assert stamped(frame) == 0
+    assert stamped(sample.frame) == 0
+
+
+def test_mail_names_its_desktop_and_is_named_by_its_stamp() -> None:
+    first, second = (json.loads(text_of(mail_to("d00007").at(stamp))) for stamp in (1, 2))
+    assert first["payload"]["desktop_id"] == "d00007"
+    assert first["message_id"] != second["message_id"]
+
+
+def test_a_message_is_read_with_what_the_hub_puts_beside_it() -> None:
+    received = text_of(said("agent:stream").at(77))[:-1] + b',"desktop_id":"d1","offset":"1754000000000-12"}'
+    assert FrameReader().feed(server_frame(received)) == [received]
+    assert stamped(received) == 77

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.bench.frames import envelope
-from tests.bench.links import Door, LinkLostError, Opener
-from tests.bench.load import Lane, Load, MessagesLostError
+from tests.bench.frames import BrokenStreamError, envelope, said
+from tests.bench.lanes import MessagesLostError, SpeechLane
+from tests.bench.links import Door, LinkLostError, Opener, upgraded, welcomed
+from tests.bench.load import Load
 
 PAIR = 2
 Relay = Callable[[int, bytes], bytes]
@@ -47,7 +48,7 @@ def serve(listener: socket.socket, greeting: bytes, relay: Relay) -> None:
 
 
 @contextlib.contextmanager
-def loaded(relay: Relay, greeting: bytes = b"", *, greets: bool = False) -> Iterator[Load]:
+def loaded(relay: Relay, greeting: bytes = b"") -> Iterator[Load]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, args=(listener, greeting, relay))
         thread.start()
@@ -55,8 +56,10 @@ def loaded(relay: Relay, greeting: bytes = b"", *, greets: bool = False) -> Iter
         load = Load()
         try:
             for name in ("desktop", "mobile"):
-                links += Opener(listener.getsockname()[1], greets=greets).open([Door(name, "/", "")])
-            load.add([Lane(*links)])
+                is_in = welcomed if greeting else upgraded
+                links += Opener(listener.getsockname()[1], is_in).open([Door(name, "/", "")])
+            desktop, mobile = links
+            load.add([SpeechLane(desktop, mobile, said("agent:stream"))])
             yield load
         finally:
             load.close()
@@ -89,7 +92,8 @@ def test_by_the_clock_each_message_has_its_delay() -> None:
 
 def test_notices_and_pings_are_no_messages() -> None:
     def chatty(_number: int, frame: bytes) -> bytes:
-        return server_text(envelope("desktop:online", {})) + b"\x89\x01?" + frame
+        notice = envelope("desktop:online", {"name": "x" * 99}, offset="1754000000000-12")
+        return server_text(notice) + b"\x89\x01?" + frame
 
     with loaded(chatty) as load:
         delays, _ = load.open_loop(500, 0.1)
@@ -131,7 +135,13 @@ def test_an_error_or_a_close_ends_the_run(answer: bytes, text: str) -> None:
 
 def test_a_welcome_that_is_due_is_waited_for() -> None:
     welcome = server_text(envelope("welcome", {"connection_id": "c" * 99}))
-    with loaded(forward, welcome, greets=True) as load:
+    with loaded(forward, welcome) as load:
         load.start_window(1)
         load.drain()
         assert load.received == 1
+
+
+def test_anything_but_a_welcome_comes_too_early() -> None:
+    greeting = server_text(envelope("desktop:online", {"name": "x" * 99}))
+    with pytest.raises(BrokenStreamError, match="instead of welcome"), loaded(forward, greeting):
+        pass

@@ -1,8 +1,10 @@
 """Tables and verdicts."""
 
+from dataclasses import replace
+
 import pytest
 
-from tests.bench.figures import Figures, Flat, Handshake, Idle, Latency, Relay
+from tests.bench.figures import Durable, Figures, Flat, Handshake, Idle, Latency, Relay, Resume
 from tests.bench.report import render, table
 from tests.bench.verdicts import Verdict, judge
 
@@ -15,7 +17,19 @@ def figures(hub_us: float = 8.0, p99: float = 100.0, kib: float = 10.0, flat_us:
         idle=[Idle(9_000, 60_000.0, kib, 1.0, 0.1, 0.05)],
         handshake=[Handshake("hub", 100.0, 120.0, 10.0, 20.0), Handshake("gorilla", 60.0, 60.0, 0.0, 0.0)],
         flat=[Flat(10, 8.0, 1e4), Flat(1_000, flat_us, 1e4)],
+        durable=[],
+        resume=[],
     )
+
+
+def durable_figures() -> Figures:
+    rate = [
+        Durable("user:message", "2,000/s", 100.0, 80.0, 2e3, 0.0, 300.0, 900.0),
+        Durable("agent:response", "2,000/s", 40.0, 20.0, 2e3, 0.25, 100.0, 200.0),
+        Durable("agent:stream", "2,000/s", 25.0, 0.0, 2e3, 0.0, 90.0, 190.0),
+    ]
+    saturated = [replace(figure, pace="8 in flight a pair", p50_us=None, p99_us=None) for figure in rate]
+    return Figures([], [], [], [], [], rate + saturated, [Resume(100, 1_000, 2.5, 0.1, 0.75)])
 
 
 def missed(verdicts: list[Verdict]) -> list[str]:
@@ -67,10 +81,30 @@ def test_the_report_has_a_table_for_every_scenario_that_ran() -> None:
     text = render([("cores", "2")], figures())
     assert text.count("| :--") == 6
     assert "| hub " in text
-    only_flat = Figures([], [], [], [], figures().flat)
+    only_flat = Figures([], [], [], [], figures().flat, [], [])
     assert render([("cores", "2")], only_flat).count("| :--") == 2
 
 
 def test_a_verdict_reads_as_a_line() -> None:
     assert str(Verdict("handshake", 150.0, 200.0, "µs")) == "met: handshake: 150 µs, at most 200"
     assert str(Verdict("handshake", 250.0, 200.0, "µs")) == "MISSED: handshake: 250 µs, at most 200"
+    assert str(Verdict("a replayed message", 2.5, None, "µs")) == "stated: a replayed message: 2.5 µs"
+
+
+def test_what_durable_messages_cost_is_stated_without_a_target() -> None:
+    verdicts = judge(durable_figures())
+    assert missed(verdicts) == []
+    assert [str(verdict) for verdict in verdicts[:3]] == [
+        "stated: a message to a desktop at 2,000/s, Valkey included: 180 µs",
+        "stated: the journal's part of an answer at 2,000/s, Valkey included: 35 µs",
+        "stated: answers that the journal gave up at 2,000/s: 25 %",
+    ]
+    assert str(verdicts[-1]) == "stated: a replayed message: 2.5 µs"
+
+
+def test_at_saturation_nothing_was_due_so_nothing_was_late() -> None:
+    lines = render([("cores", "2")], durable_figures()).splitlines()
+    [rate] = [line for line in lines if "agent:stream, 2,000/s" in line]
+    [saturated] = [line for line in lines if "agent:stream, 8 in flight" in line]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (rate, saturated)]
+    assert [row[-2:] for row in cells] == [["90", "190"], ["", ""]]
