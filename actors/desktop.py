@@ -77,7 +77,7 @@ class DesktopConnection(Connection):
             self._answer(kind, envelope, now)
             return
         around, desk = self._around, self._desk
-        if desk is None:
+        if desk is None or desk.epoch != self.epoch:  # A newer one came while the hub drains: now that one writes.
             return
         ring = self._ring or self._begin(desk)
         frame = around.codec.to_mobile(envelope, self._stamp, ring.seq + 1)

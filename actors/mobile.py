@@ -107,14 +107,15 @@ class MobileConnection(Connection):
         """Give it what it missed of the next desktop that it asked for."""
         if not self._resume or self._closing is not None:
             return
-        around = self._around
+        around, policy = self._around, self._around.policy
         desktop_id, after = next(iter(self._resume.items()))
         Replay(
             around.journal,
             self.identity.user_id,
             desktop_id,
             after,
-            around.policy.replay_messages,
+            policy.replay_messages,
+            piece=(policy.inbox_frames // 4, policy.inbox_bytes // 4),
             ring=partial(self._ring_of, desktop_id),
             silent_at=partial(self._supervisor.place_of, self.identity.user_id, desktop_id),
             send=self._send_piece,

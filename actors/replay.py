@@ -1,6 +1,7 @@
 """Gives a phone that comes back what it missed of one desktop, and then lets it listen (ADR 0009)."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from actors.chain import Chain
 from actors.ids import DesktopId, UserId
@@ -12,7 +13,7 @@ from actors.ring import Ring
 
 PIECE_FRAMES = 128
 PIECE_BYTES = 65_536
-"""So much goes out before the next piece is asked for: other connections have their turns in between."""
+"""At most so much goes out at once: other connections have their turns in between."""
 
 
 class Replay:
@@ -27,6 +28,7 @@ class Replay:
         desktop_id: The desktop.
         after: Up to where the phone has seen it.
         newest: So many messages from the journal at most.
+        piece: How many frames and bytes the phone's inbox has room for beside what else comes.
         ring: Returns what the desktop's ring is now; None: it has said nothing since this node knows it.
         silent_at: Returns where the desktop stands if it has no ring, and this node knows.
         send: Takes frames, in order, and calls back once they are written.
@@ -41,6 +43,8 @@ class Replay:
         "_done",
         "_journal",
         "_newest",
+        "_piece_bytes",
+        "_piece_frames",
         "_read_up_to",
         "_ring",
         "_send",
@@ -56,6 +60,7 @@ class Replay:
         after: Offset,
         newest: int,
         *,
+        piece: tuple[int, int],
         ring: Callable[[], Ring | None],
         silent_at: Callable[[], Offset | None],
         send: Callable[[Sequence[bytes], Callable[[], None]], None],
@@ -65,6 +70,8 @@ class Replay:
         self._user_id = user_id
         self._desktop_id = desktop_id
         self._newest: int | None = newest
+        self._piece_frames = min(PIECE_FRAMES, piece[0])
+        self._piece_bytes = min(PIECE_BYTES, piece[1])
         self._ring = ring
         self._silent_at = silent_at
         self._send = send
@@ -91,7 +98,7 @@ class Replay:
 
     def _from_ring(self, ring: Ring) -> None:
         gapless = ring.covers(self._chain.at)
-        frames, reached = ring.read(self._chain.at, PIECE_FRAMES, PIECE_BYTES)
+        frames, reached = ring.read(self._chain.at, self._piece_frames, self._piece_bytes)
         self._chain.stretch(reached, gapless=gapless)
         if reached == ring.head:
             self._done(frames, self._resumed())
@@ -104,11 +111,18 @@ class Replay:
             self._read_up_to = self._asked_at
             self.go_on()
             return
-        frames = self._follow(page)
-        if frames:
-            self._send(frames, self.go_on)
-        else:
+        self._pass_on(self._follow(page))
+
+    def _pass_on(self, frames: Sequence[bytes]) -> None:
+        """Send what came from the journal, and go on."""
+        if not frames:
             self.go_on()
+            return
+        count, size = 1, len(frames[0])
+        while count < min(len(frames), self._piece_frames) and size + len(frames[count]) <= self._piece_bytes:
+            size += len(frames[count])
+            count += 1
+        self._send(frames[:count], partial(self._pass_on, frames[count:]))
 
     def _follow(self, page: JournalPage) -> list[bytes]:
         """Take from the page what lies before the ring."""

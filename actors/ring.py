@@ -7,7 +7,6 @@ from itertools import islice
 from actors.ids import Epoch
 from actors.offsets import BEGINNING, Offset
 
-
 _TRIMMED_EVERY = 64
 _LARGE = 4096
 

@@ -292,3 +292,107 @@ def test_a_goodbye_without_a_reason_is_a_bad_payload_and_closes_nothing(kind: st
     peer.say("goodbye")
     assert [error["payload"]["code"] for error in peer.heard()] == ["bad_payload"]
     assert peer.closed() is None
+
+
+# -- what is done once it is written ---------------------------------------------------------------------------------
+
+
+def watch(peer: Peer) -> list[tuple[bool, int]]:
+    """Return where `after_write` will tell how it ended, and how many writes there were by then."""
+    told: list[tuple[bool, int]] = []
+    peer.connection.after_write(lambda written: told.append((written, len(peer.socket.batches))))
+    return told
+
+
+def offer(peer: Peer) -> None:
+    peer.connection.offer(b"{}", peer.world.clock.monotonic())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_write_is_told_once_right_behind_the_write(kind: str) -> None:
+    world = World()
+    peer = connect(world, kind)
+    before = len(peer.socket.batches)
+    offer(peer)
+    first, second = watch(peer), watch(peer)
+    assert (first, second) == ([], [])
+    world.scheduler.settle()
+    offer(peer)
+    world.scheduler.settle()
+    peer.lose_link()
+    assert first == second == [(True, before + 1)]
+
+
+def test_after_write_waits_for_a_peer_that_does_not_read() -> None:
+    world = World()
+    phone = world.phone()
+    phone.socket.writable = False
+    offer(phone)
+    told = watch(phone)
+    world.advance(1)
+    assert told == []
+    phone.socket.writable = True
+    phone.connection.writable_again()
+    assert [written for written, _ in told] == [True]
+
+
+@pytest.mark.parametrize("end", ["lose_link", "hang_up"])
+def test_after_write_is_told_when_the_link_ends_before_the_write(end: str) -> None:
+    phone = World().phone()
+    offer(phone)
+    told = watch(phone)
+    getattr(phone, end)()
+    assert [written for written, _ in told] == [False]
+
+
+@pytest.mark.parametrize(
+    ("reason", "written"),
+    [(CloseReason.SUPERSEDED, True), (CloseReason.RESTARTING, True), (CloseReason.SLOW_CONSUMER, False)],
+)
+def test_after_write_is_told_at_a_close_whether_what_waited_went_out(reason: CloseReason, written: bool) -> None:
+    phone = World().phone()
+    before = len(phone.socket.batches)
+    offer(phone)
+    told = watch(phone)
+    phone.connection.close(reason)
+    assert told == [(written, before + written)]
+    phone.lose_link()
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("end", ["lose_link", "hang_up", "close"])
+def test_after_the_end_after_write_is_told_so_at_once(end: str) -> None:
+    phone = World().phone()
+    if end == "close":
+        phone.connection.close(CloseReason.RESTARTING)
+    else:
+        getattr(phone, end)()
+    assert [written for written, _ in watch(phone)] == [False]
+
+
+def test_after_write_is_told_that_a_write_failed(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    phone = world.phone()
+    phone.socket.broken = True
+    offer(phone)
+    told = watch(phone)
+    world.scheduler.settle()
+    assert [written for written, _ in told] == [False]
+    assert phone.closed() is CloseReason.HUB_FAULT
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_what_is_asked_for_while_others_are_told_is_told_after_the_next_write() -> None:
+    world = World()
+    phone = world.phone()
+    offer(phone)
+    before = len(phone.socket.batches)
+    told: list[tuple[bool, int]] = []
+
+    def go_on(_written: bool) -> None:
+        offer(phone)
+        phone.connection.after_write(lambda written: told.append((written, len(phone.socket.batches))))
+
+    phone.connection.after_write(go_on)
+    world.scheduler.settle()
+    assert told == [(True, before + 2)]

@@ -5,6 +5,7 @@ import pytest
 from actors.ids import DesktopId, DeviceId, Epoch, UserId
 from actors.messages import KnownDesktop
 from actors.registry import DesktopJoined, Registry, Standing
+from actors.ring import Ring
 from tests.support.actors import desktop_identity
 from tests.support.peers import mobile_identity
 
@@ -343,3 +344,99 @@ def test_a_user_is_remembered_while_a_desktop_is_graced(hub: Hub) -> None:
     assert set(hub.users) == {U1}
     hub.settle_desktop(D1, Epoch(1), "lost")
     assert not hub.users
+
+
+# -- who hears whom ------------------------------------------------------------------------------------------------
+
+
+def listeners(hub: Hub, desktop: str = "d1", user: UserId = U1) -> tuple[str, ...]:
+    found = hub.find(user, DesktopId(desktop))
+    assert found is not None
+    return found.listeners
+
+
+def test_a_desktop_is_heard_by_all_phones_of_its_owner_whoever_came_first(hub: Hub) -> None:
+    hub.admit_mobile(mobile_identity(), "p")
+    join(hub, "a", 1)
+    hub.admit_mobile(mobile_identity(), "q")
+    hub.admit_mobile(mobile_identity("u2"), "r")
+    assert listeners(hub) == ("p", "q")
+    hub.part_mobile(U1, "p")
+    assert listeners(hub) == ("q",)
+
+
+def test_a_phone_that_is_behind_hears_the_desktop_when_it_has_caught_up(hub: Hub) -> None:
+    join(hub, "a", 1, "d1")
+    join(hub, "b", 2, "d2")
+    hub.admit_mobile(mobile_identity(), "p")
+    hub.admit_mobile(mobile_identity(), "q", [D1])
+    assert (listeners(hub, "d1"), listeners(hub, "d2")) == (("p",), ("p", "q"))
+    assert hub.users[U1].listeners == ("p", "q"), "presence is for everybody"
+    hub.catch_up(U1, "q", D1)
+    assert listeners(hub, "d1") == ("p", "q")
+    assert hub.users[U1].behind == {}
+
+
+def test_one_phone_that_catches_up_does_not_take_another_one_along(hub: Hub) -> None:
+    join(hub, "a", 1)
+    hub.admit_mobile(mobile_identity(), "p", [D1])
+    hub.admit_mobile(mobile_identity(), "q", [D1])
+    hub.catch_up(U1, "p", D1)
+    assert listeners(hub) == ("p",)
+
+
+def test_a_phone_may_be_behind_a_desktop_that_nobody_knows_yet(hub: Hub) -> None:
+    hub.admit_mobile(mobile_identity(), "p", [D1])
+    join(hub, "a", 1)
+    assert listeners(hub) == ()
+    hub.catch_up(U1, "p", D1)
+    assert listeners(hub) == ("p",)
+
+
+def test_a_phone_catches_up_with_a_desktop_that_never_came(hub: Hub) -> None:
+    hub.admit_mobile(mobile_identity(), "p", [D1])
+    hub.catch_up(U1, "p", D1)
+    assert hub.users[U1].behind == {}
+    join(hub, "a", 1)
+    assert listeners(hub) == ("p",)
+
+
+def test_a_phone_stays_behind_while_its_desktop_comes_back_or_changes_hands(hub: Hub) -> None:
+    join(hub, "a", 1)
+    hub.admit_mobile(mobile_identity(), "p", [D1])
+    join(hub, "b", 2)
+    assert listeners(hub) == ()
+    join(hub, "c", 3, user="u2")
+    join(hub, "d", 4)
+    assert listeners(hub) == ()
+    hub.catch_up(U1, "p", D1)
+    assert listeners(hub) == ("p",)
+
+
+def test_a_phone_that_parts_or_is_superseded_is_behind_nothing_any_more(hub: Hub) -> None:
+    join(hub, "a", 1)
+    hub.admit_mobile(mobile_identity(device="x"), "p", [D1])
+    hub.admit_mobile(mobile_identity(device="x"), "q", [D1])
+    assert hub.users[U1].behind == {D1: {"q"}}
+    hub.part_mobile(U1, "q")
+    assert hub.users[U1].behind == {}
+    assert listeners(hub) == ()
+
+
+def test_nothing_happens_to_who_is_gone_when_it_would_have_caught_up(hub: Hub) -> None:
+    hub.catch_up(U1, "p", D1)
+    assert not hub.users
+    join(hub, "a", 1)
+    hub.catch_up(U1, "p", D1)
+    assert listeners(hub) == ()
+
+
+def test_what_a_desktop_said_outlives_its_connections_but_not_its_owner(hub: Hub) -> None:
+    ring = Ring(10, 1000)
+    join(hub, "a", 1)
+    hub.admit_mobile(mobile_identity(), "p")
+    joined(hub, "b", 2).desktop.ring = ring
+    leave(hub, 2)
+    assert joined(hub, "c", 3).desktop.ring is ring
+    assert joined(hub, "d", 4, user="u2").desktop.ring is None
+    assert joined(hub, "e", 5).desktop.ring is None

@@ -1,13 +1,18 @@
 """The supervisor: who is shown what, what is mirrored, and how the store's answers come in."""
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from actors.ids import DesktopId
-from actors.messages import CameOnline, KnownDesktop, WentOffline
+from actors.ids import DesktopId, DeviceId, UserId
+from actors.mail import Sender
+from actors.messages import CameOnline, KnownDesktop, Notice, WentOffline
+from actors.offsets import Offset
 from actors.policy import Policy
-from tests.support.actors import UPTIME_S, WALL_S
+from actors.routes import Route
+from tests.support.actors import UPTIME_S, WALL_S, PlainCodec
 from tests.support.peers import Peer, World
 
 NOW_MS = WALL_S * 1000
@@ -285,3 +290,159 @@ def test_phones_that_overflow_while_they_are_served_take_nobody_along(phones: in
     assert all(phone.closed() for phone in slow)
     desktop.say("agent:stream")
     assert world.tallies.unheard["agent:stream"] == 1
+
+
+# -- who is where --------------------------------------------------------------------------------------------------
+
+
+def ids(routes: Iterable[Route | None]) -> list[str | None]:
+    return [None if route is None else route.connection_id for route in routes]
+
+
+def ids_of(*peers: Peer) -> list[str]:
+    return [peer.connection.connection_id for peer in peers]
+
+
+def sender(device: str | None, user: str = "u1") -> Sender:
+    return Sender(UserId(user), None if device is None else DeviceId(device))
+
+
+def test_a_device_is_found_by_its_newest_connection() -> None:
+    world = World()
+    world.phone(device="x")
+    newest = world.phone(device="x")
+    world.phone(device="y")
+    world.phone("u2", device="x")
+    assert ids(world.supervisor.phones_of(sender("x"))) == ids_of(newest)
+
+
+def test_without_a_device_all_phones_without_one_are_meant_and_no_other() -> None:
+    world = World()
+    plain = [world.phone(), world.phone()]
+    world.phone(device="x")
+    world.phone("u2")
+    assert ids(world.supervisor.phones_of(sender(None))) == ids_of(*plain)
+
+
+@pytest.mark.parametrize("device", ["x", None])
+def test_a_phone_that_has_left_is_not_found(device: str | None) -> None:
+    world = World()
+    world.phone(device="other")
+    world.phone(device=device).hang_up()
+    assert ids(world.supervisor.phones_of(sender(device))) == []
+    assert ids(world.supervisor.phones_of(sender(device, "nobody"))) == []
+
+
+def test_connected_desktops_are_those_that_have_a_connection() -> None:
+    world = World()
+    world.phone()
+    here = [world.desktop("d1"), world.desktop("d2", "u2")]
+    world.desktop("graced").lose_link()
+    world.desktop("gone").hang_up()
+    assert ids(world.supervisor.connected_desktops()) == ids_of(*here)
+    newest = world.desktop("d1")
+    assert ids(world.supervisor.connected_desktops()) == ids_of(newest, here[1])
+
+
+def test_a_desktop_is_found_by_its_own_user_only_and_also_while_it_is_away() -> None:
+    world = World()
+    world.phone("u1")
+    world.phone("u2")
+    desktop = world.desktop("d1", "u1")
+    u1, u2, d1 = UserId("u1"), UserId("u2"), DesktopId("d1")
+    found = world.supervisor.desktop_of(u1, d1)
+    assert found is not None
+    assert ids([found.connection]) == ids_of(desktop)
+    assert world.supervisor.desktop_of(u2, d1) is None
+    desktop.hang_up()
+    assert world.supervisor.desktop_of(u1, d1) is found
+    assert ids([found.connection]) == [None]
+    world.desktop("d1", "u2")
+    assert world.supervisor.desktop_of(u1, d1) is None
+
+
+def test_whether_a_desktop_is_nobodys_is_known_once_the_store_has_told() -> None:
+    world = World()
+    u1 = UserId("u1")
+    assert not world.supervisor.knows_desktops_of(u1)
+    phone = world.phone()
+    assert not world.supervisor.knows_desktops_of(u1)
+    world.mirror.answer(None)
+    assert not world.supervisor.knows_desktops_of(u1)
+    world.supervisor.load_what_is_missing()
+    world.mirror.answer([])
+    assert world.supervisor.knows_desktops_of(u1)
+    phone.hang_up()
+    assert not world.supervisor.knows_desktops_of(u1)
+
+
+# -- where desktops stand ------------------------------------------------------------------------------------------
+
+
+class PlacingCodec(PlainCodec):
+    """Notices tell where their desktop stands."""
+
+    def notice(self, notice: Notice, offset: Offset | None = None) -> bytes:
+        told = json.loads(super().notice(notice))
+        return json.dumps({**told, "offset": offset and str(offset)}).encode()
+
+
+def places(world: World, user: str = "u1") -> dict[str, str | None]:
+    """Where a phone that connects is told that each desktop stands."""
+    phone = world.phone_peer(user)
+    phone.open()
+    found = {m["payload"]["desktop_id"]: m["offset"] for m in phone.heard() if m["type"].startswith("Desktop")}
+    phone.hang_up()
+    return found
+
+
+def test_a_phone_is_told_where_each_desktop_stands() -> None:
+    world = World(codec=PlacingCodec())
+    world.phone()
+    talks, leaves, _silent = world.desktop("d1"), world.desktop("d2"), world.desktop("d3")
+    for desktop in (talks, talks, leaves):
+        desktop.say("agent:stream")
+    leaves.hang_up()
+    assert places(world) == {"d1": "1-2", "d2": "2-1", "d3": "3-0"}
+
+
+def test_a_newer_connection_stands_at_its_own_beginning() -> None:
+    world = World(codec=PlacingCodec())
+    world.desktop().say("agent:stream")
+    world.desktop()
+    assert places(world) == {"d1": "2-0"}
+
+
+def test_of_a_desktop_of_the_past_nobody_knows_where_it_stands() -> None:
+    world = World(codec=PlacingCodec())
+    phone = world.phone()
+    world.mirror.answer([past("d1")])
+    assert [message["offset"] for message in phone.heard()] == [None]
+    assert places(world) == {"d1": None}
+
+
+def test_coming_and_going_is_told_with_the_place() -> None:
+    world = World(codec=PlacingCodec())
+    phone, desktop = world.phone(), world.desktop()
+    desktop.say("agent:stream")
+    desktop.hang_up()
+    told = [(message["type"], message["offset"]) for message in phone.heard()]
+    assert told == [("DesktopOnline", "1-0"), ("agent:stream", "1-1"), ("DesktopOffline", "1-1")]
+
+
+def test_the_old_owner_is_told_where_the_desktop_stood_and_the_new_one_not() -> None:
+    world = World(codec=PlacingCodec())
+    old, new = world.phone("u1"), world.phone("u2")
+    world.desktop("d1", "u1").say("agent:stream")
+    old.heard()
+    world.desktop("d1", "u2")
+    assert [message["offset"] for message in old.heard()] == ["1-1"]
+    assert [message["offset"] for message in new.heard()] == ["2-0"]
+
+
+def test_where_a_desktop_stands_can_be_asked_by_its_owner_only() -> None:
+    world = World()
+    world.desktop("d1", "u1")
+    supervisor = world.supervisor
+    assert supervisor.place_of(UserId("u1"), DesktopId("d1")) == (1, 0)
+    assert supervisor.place_of(UserId("u2"), DesktopId("d1")) is None
