@@ -50,6 +50,7 @@ class RegistryMachine(RuleBasedStateMachine):
         self.holder: dict[DesktopId, Link] = {}
         self.graced: dict[DesktopId, Link] = {}
         self.here: list[Phone] = []
+        self.behind: set[tuple[Phone, DesktopId]] = set()
 
     def connected(self, user: UserId) -> int:
         return sum(link.user == user for link in self.holder.values())
@@ -113,12 +114,12 @@ class RegistryMachine(RuleBasedStateMachine):
 
     # -- phones ----------------------------------------------------------------------------------------------------
 
-    @rule(target=phones, user=users, device=devices)
-    def phone_comes(self, user: UserId, device: DeviceId | None) -> Phone | object:
+    @rule(target=phones, user=users, device=devices, behind=st.sets(desktops))
+    def phone_comes(self, user: UserId, device: DeviceId | None, behind: set[DesktopId]) -> Phone | object:
         phone = Phone(next(self.clock), user, device)
         mine = [other for other in self.here if other.user == user]
         older = next((other for other in mine if device is not None and other.device == device), None)
-        joined = self.hub.admit_mobile(MobileIdentity(user, 0.0, device), phone)
+        joined = self.hub.admit_mobile(MobileIdentity(user, 0.0, device), phone, behind)
         if older is None and len(mine) >= MAX_MOBILES:
             assert joined is None
             return multiple()
@@ -127,7 +128,14 @@ class RegistryMachine(RuleBasedStateMachine):
         if older is not None:
             self.here.remove(older)
         self.here.append(phone)
+        self.behind |= {(phone, desktop) for desktop in behind}
         return phone
+
+    @rule(phone=phones, desktop=desktops)
+    def phone_catches_up(self, phone: Phone, desktop: DesktopId) -> None:
+        """Any phone that ever was, with any desktop: perhaps late, perhaps again."""
+        self.hub.catch_up(phone.user, phone, desktop)
+        self.behind.discard((phone, desktop))
 
     @rule(phone=phones)
     def phone_ends(self, phone: Phone) -> None:
@@ -163,6 +171,18 @@ class RegistryMachine(RuleBasedStateMachine):
         assert all(phone.user == user_id for phone, user_id in listed)
         for user in self.hub.users.values():
             assert user.devices == {device: phone for phone, device in user.mobiles.items() if device is not None}
+
+    @invariant()
+    def every_desktop_is_heard_by_its_owners_phones_but_for_those_that_are_behind(self) -> None:
+        for user_id, user in self.hub.users.items():
+            mine = [phone for phone in self.here if phone.user == user_id]
+            assert list(user.listeners) == mine
+            for desktop in user.desktops.values():
+                heard_by = [phone for phone in mine if (phone, desktop.desktop_id) not in self.behind]
+                assert list(desktop.listeners) == heard_by
+            kept = {(phone, desktop) for desktop, phones in user.behind.items() for phone in phones}
+            assert kept == {(phone, desktop) for phone, desktop in self.behind if phone in mine}
+            assert all(user.behind.values())
 
     @invariant()
     def no_entry_is_stale(self) -> None:
