@@ -207,7 +207,7 @@ class Connection:
                 self._transport.close(self._closing, deadline_s=deadline_s)
             return
         waiting = self._end(reason)
-        if reason is not CloseReason.SLOW_CONSUMER:
+        if reason is not CloseReason.SLOW_CONSUMER and self._takes_last_words():
             if waiting:
                 self._transport.write(waiting)
             self._tell_after_write(written=True)
@@ -232,6 +232,10 @@ class Connection:
     def _tags(self) -> dict[str, object]:
         """What identifies the connection in a log line."""
         return {"kind": self.kind, "connection_id": self.connection_id, "user_id": self.identity.user_id}
+
+    def _takes_last_words(self) -> bool:
+        """Whether what waits in the inbox is written before the close."""
+        return True
 
     def _still_relays(self) -> bool:
         """Whether messages are still taken from a connection that is closing."""

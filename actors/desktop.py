@@ -218,6 +218,10 @@ class DesktopConnection(Connection):
     def _tags(self) -> dict[str, object]:
         return {**super()._tags(), "desktop_id": self.identity.desktop_id}
 
+    def _takes_last_words(self) -> bool:
+        # A desktop that doesn't read would not get its mail: that stays in the mailbox.
+        return self._transport.writable or not self._handed
+
     def _still_relays(self) -> bool:
         # While the hub drains, what the desktop sent before it saw the close still goes to its owner's phones.
         return self._closing is CloseReason.RESTARTING

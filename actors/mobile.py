@@ -118,6 +118,7 @@ class MobileConnection(Connection):
             piece=(policy.inbox_frames // 4, policy.inbox_bytes // 4),
             ring=partial(self._ring_of, desktop_id),
             silent_at=partial(self._supervisor.place_of, self.identity.user_id, desktop_id),
+            guard=self._guarded,
             send=self._send_piece,
             done=self._resumed,
         ).go_on()
@@ -173,6 +174,7 @@ class MobileConnection(Connection):
 
     def _part(self, reason: CloseReason) -> None:
         self._supervisor.part_mobile(self)
+        self._post.phone_left(self)
 
     def _tags(self) -> dict[str, object]:
         return {**super()._tags(), "device_id": self.identity.device_id}

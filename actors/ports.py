@@ -162,7 +162,7 @@ class Mailroom(Protocol):
     ) -> None:
         """Read the mailbox behind `after`, a bounded piece. Away: None.
 
-        Letters whose time is over are taken out instead, and told to `expired` of whoever made the mailroom.
+        Letters whose time is over are taken out instead; their senders are told by `tell` of whoever made the mailroom.
         """
         ...
 
@@ -179,7 +179,8 @@ class Mailroom(Protocol):
     ) -> None:
         """The desktop has taken the message: as `settle`. Away: None, and done when the store is back.
 
-        The answer is who sent it; None for one that isn't known or was acknowledged before.
+        The answer is who sent it; None for one that isn't known or was acknowledged before. After an outage the sender
+        is told by `tell` of whoever made the mailroom.
         """
         ...
 
@@ -187,8 +188,8 @@ class Mailroom(Protocol):
         """Keep a receipt for a device that is away, for a day; without a device, for the user's phones without one."""
         ...
 
-    def kept(self, sender: Sender, answer: Callable[[list[KeptReceipt]], None]) -> None:
-        """Read what was kept for a device, in order. Away: nothing."""
+    def kept(self, sender: Sender, answer: Callable[[list[KeptReceipt] | None], None]) -> None:
+        """Read what was kept for a device, in order. Away: None."""
         ...
 
     def forget(self, sender: Sender, until: Offset) -> None:

@@ -34,12 +34,13 @@ _NEWS = frozenset({Status.DELIVERED, Status.ACKNOWLEDGED, Status.EXPIRED})
 
 @dataclass(slots=True)
 class PostOffice:
-    """One a node. It remembers nothing: letters are in the mailroom, or in a desktop's inbox."""
+    """One a node. Letters are in the mailroom, or in a desktop's inbox; it remembers only whom to ask for again."""
 
     around: Surroundings
     supervisor: Supervisor
     mailroom: Mailroom
     _numbers: "count[int]" = field(default_factory=count)
+    _unasked: dict[MobileRoute, None] = field(default_factory=dict)
 
     # -- letters -------------------------------------------------------------------------------------------------
 
@@ -135,7 +136,10 @@ class PostOffice:
             self.tell(sender, receipt)
 
     def store_is_back(self) -> None:
-        """The store can be asked again: what desktops could not be given meanwhile is read now."""
+        """The store can be asked again: what could not be given to desktops and phones meanwhile is read now."""
+        unasked, self._unasked = self._unasked, {}
+        for phone in unasked:
+            self.tell_kept(phone)
         for desktop in self.supervisor.connected_desktops():
             desktop.read_mailbox()
 
@@ -164,7 +168,13 @@ class PostOffice:
         if self.around.policy.mailbox:
             self.mailroom.kept(sender, partial(self._kept, phone, sender))
 
-    def _kept(self, phone: MobileRoute, sender: Sender, kept: list[KeptReceipt]) -> None:
+    def phone_left(self, phone: MobileRoute) -> None:
+        """The phone's connection is over."""
+        self._unasked.pop(phone, None)
+
+    def _kept(self, phone: MobileRoute, sender: Sender, kept: list[KeptReceipt] | None) -> None:
+        if kept is None and phone in self.supervisor.phones_of(sender):
+            self._unasked[phone] = None
         if not kept:
             return
         now = self.around.clock.monotonic()

@@ -31,16 +31,17 @@ class Replay:
         piece: How many frames and bytes the phone's inbox has room for beside what else comes.
         ring: Returns what the desktop's ring is now; None: it has said nothing since this node knows it.
         silent_at: Returns where the desktop stands if it has no ring, and this node knows.
+        guard: Calls what it is given; a bug in that ends the phone's connection.
         send: Takes frames, in order, and calls back once they are written.
         done: Called once, at the end: the phone is to listen from now on, behind `resumed`.
     """
 
     __slots__ = (
-        "_after",
         "_asked_at",
         "_chain",
         "_desktop_id",
         "_done",
+        "_guard",
         "_journal",
         "_newest",
         "_piece_bytes",
@@ -63,6 +64,7 @@ class Replay:
         piece: tuple[int, int],
         ring: Callable[[], Ring | None],
         silent_at: Callable[[], Offset | None],
+        guard: Callable[[Callable[[], object]], object],
         send: Callable[[Sequence[bytes], Callable[[], None]], None],
         done: Callable[[Sequence[bytes], Resumed], None],
     ) -> None:
@@ -74,6 +76,7 @@ class Replay:
         self._piece_bytes = min(PIECE_BYTES, piece[1])
         self._ring = ring
         self._silent_at = silent_at
+        self._guard = guard
         self._send = send
         self._done = done
         self._chain = Chain(after)
@@ -90,7 +93,10 @@ class Replay:
         else:
             self._asked_at = BEGINNING if ring is None else ring.head
             newest, self._newest = self._newest, None
-            self._journal.read(self._user_id, self._desktop_id, self._chain.at, self._take, newest=newest)
+            self._journal.read(self._user_id, self._desktop_id, self._chain.at, self._answered, newest=newest)
+
+    def _answered(self, page: JournalPage | None) -> None:
+        self._guard(partial(self._take, page))
 
     def _journal_is_read(self, start: Offset) -> bool:
         """Whether there is nothing more to be had from the journal up to `start`."""

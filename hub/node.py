@@ -96,7 +96,7 @@ class Node:
             mail_limits(settings),
             timeout_s=settings.redis_timeout_ms / 1000,
             available=lambda: self.mirror.available,
-            expired=self._tell_expired,
+            tell=self._tell_sender,
             returned=self._read_mailboxes,
         )
         self.turns = Turns(self._loop)
@@ -242,7 +242,7 @@ class Node:
         assert self._valkey is not None  # noqa: S101 - made when there is no URL
         return self._valkey.url
 
-    def _tell_expired(self, sender: Sender, receipt: Receipt) -> None:
+    def _tell_sender(self, sender: Sender, receipt: Receipt) -> None:
         self.post.tell(sender, receipt)
 
     def _read_mailboxes(self) -> None:

@@ -21,19 +21,19 @@ class Ledger:
         dropped: What was to be done when Redis is back and was given up: it was too much, or met a bug.
     """
 
-    def __init__(self, tell_expired: Callable[[Sender, Receipt], None]) -> None:
+    def __init__(self, tell: Callable[[Sender, Receipt], None]) -> None:
         self.stored = 0
         self.duplicates = 0
         self.expired = 0
         self.outages = 0
         self.dropped = 0
-        self._tell_expired = tell_expired
+        self._tell = tell
 
     def note_expired(self, user_id: UserId, desktop_id: DesktopId, flat: entries.Fields) -> None:
         """Count letters that were taken out because they are over, and have their senders told."""
         self.expired += len(flat) // 2
         for sender, receipt in entries.expired(user_id, desktop_id, flat):
             try:
-                self._tell_expired(sender, receipt)
+                self._tell(sender, receipt)
             except Exception:  # the others are to be told all the same
                 log.exception("telling that a message expired failed")

@@ -37,11 +37,13 @@ class Request:
 
     Attributes:
         lasting: Whether it is done later if the store is away.
+        patient: Whether it may wait a moment for company.
         asked_at: When it was asked, by the loop's time.
     """
 
     __slots__ = ("asked_at",)
     lasting: ClassVar[bool] = False
+    patient: ClassVar[bool] = False
     asked_at: float
 
     @property
@@ -115,6 +117,8 @@ class Store(Request):
 @dataclass(slots=True, eq=False)
 class Read(Request):
     """`Mailroom.read`."""
+
+    patient: ClassVar[bool] = True
 
     user_id: UserId
     desktop_id: DesktopId
@@ -202,6 +206,7 @@ class Keep(Request):
     """`Mailroom.keep`."""
 
     lasting: ClassVar[bool] = True
+    patient: ClassVar[bool] = True
 
     sender: Sender
     receipt: Receipt
@@ -218,8 +223,10 @@ class Keep(Request):
 class Kept(Request):
     """`Mailroom.kept`."""
 
+    patient: ClassVar[bool] = True
+
     sender: Sender
-    answer: Callable[[list[KeptReceipt]], None]
+    answer: Callable[[list[KeptReceipt] | None], None]
 
     def command(self, scripts: MailScripts) -> Command:
         """See `Request`."""
@@ -232,7 +239,7 @@ class Kept(Request):
 
     def away(self) -> None:
         """See `Request`."""
-        self.answer([])
+        self.answer(None)
 
 
 @dataclass(slots=True, eq=False)
@@ -240,6 +247,7 @@ class Forget(Request):
     """`Mailroom.forget`."""
 
     lasting: ClassVar[bool] = True
+    patient: ClassVar[bool] = True
 
     sender: Sender
     until: Offset

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
 
 from redis.asyncio import Redis
 
@@ -11,12 +13,12 @@ from actors.clock import Clock, SystemClock
 from actors.ids import DesktopId, UserId
 from actors.mail import KeptReceipt, Letter, MailPage, Receipt, Sender, Status, StoreAnswer
 from actors.offsets import Offset
-from hub.mail import keys, requests
+from hub.mail import entries, keys, requests
 from hub.mail.ledger import Ledger
 from hub.mail.limits import MailLimits
 from hub.mail.scripts import build
 from hub.mail.sweep import Sweeper
-from hub.store.calls import Calls, Command, StoreAway
+from hub.store.calls import Calls, Command, Reply, StoreAway
 
 log = logging.getLogger("hub.mail")
 
@@ -26,8 +28,12 @@ MOST_WAITING = 10_000
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 MOST_OWED = 10_000
 """So much of what is asked while Redis is away is done when it is back."""
+GATHER_S = 0.005
 PROBE_S = 0.25
 SWEEP_S = 1.0
+
+_Debt: TypeAlias = tuple[Command, Callable[[Reply], None] | None]
+"""A command for when Redis is back, and who takes its answer."""
 
 _PROBE: Command = ("ZADD", keys.EXPIRING, "XX", 0, "-")
 """A write without effect: it tells whether Redis takes writes."""
@@ -38,10 +44,11 @@ _SYSTEM_CLOCK = SystemClock()
 class RedisMailroom:
     """Adapter of `actors.ports.Mailroom` to Redis.
 
-    One task asks: the first request goes out at once, and what comes while a round trip is under way goes together in
-    the next one. While Redis is away everything is answered at once, and `available` is looked at every 250 ms; then
-    what is owed is done first. What is asked beyond the bound is answered as if Redis were away. The task also sweeps
-    (`hub.mail.sweep`). Make it inside the running loop.
+    One task asks: the first request goes out at once, but for those that may wait 5 ms for company (crowds of clients
+    come together); what comes while a round trip is under way goes together in the next one. While Redis is away
+    everything is answered at once, and `available` is looked at every 250 ms; then what is owed is done first. What is
+    asked beyond the bound is answered as if Redis were away. The task also sweeps (`hub.mail.sweep`). Make it inside
+    the running loop.
 
     Attributes:
         ledger: What it counts.
@@ -54,7 +61,7 @@ class RedisMailroom:
         *,
         timeout_s: float,
         available: Callable[[], bool],
-        expired: Callable[[Sender, Receipt], None],
+        tell: Callable[[Sender, Receipt], None],
         returned: Callable[[], None],
         sweep_s: float = SWEEP_S,
         clock: Clock = _SYSTEM_CLOCK,
@@ -66,13 +73,14 @@ class RedisMailroom:
             limits: The bounds of every mailbox; the same on all nodes.
             timeout_s: How long a round trip may take.
             available: Whether it is worth while to ask Redis again.
-            expired: Called for each letter that was taken out because it is over.
-            returned: Called once each time that Redis is back.
+            tell: Tells a sender what became of a message without being asked: of each letter that was taken out because
+                it is over, and of each one that was acknowledged while Redis was away.
+            returned: Called once each time that Redis is back, or that there is room again after too much was asked.
             sweep_s: How long nothing is swept when nothing was found.
             clock: Only for when a mailbox is to be swept; what is over, Redis' clock decides.
         """
         scripts = build(limits)
-        self.ledger = Ledger(expired)
+        self.ledger = Ledger(tell)
         self._limits = limits
         self._scripts = scripts
         self._available = available
@@ -83,8 +91,11 @@ class RedisMailroom:
         self._sweeper = Sweeper(self._calls, scripts, self.ledger, sweep_s, self._loop.time)
         self._waiting: deque[requests.Request] = deque()
         self._waiting_bytes = 0
+        self._hurry = False
         self._sent: list[requests.Request] = []
-        self._owed: deque[Command] = deque()
+        self._owed: deque[_Debt] = deque()
+        self._tell = tell
+        self._turned_some_away = False
         self._away_since: float | None = None
         self._greeted = False
         self._wake = asyncio.Event()
@@ -123,7 +134,7 @@ class RedisMailroom:
         """See `actors.ports.Mailroom`."""
         self._ask(requests.Keep(sender, receipt))
 
-    def kept(self, sender: Sender, answer: Callable[[list[KeptReceipt]], None]) -> None:
+    def kept(self, sender: Sender, answer: Callable[[list[KeptReceipt] | None], None]) -> None:
         """See `actors.ports.Mailroom`."""
         self._ask(requests.Kept(sender, answer))
 
@@ -147,23 +158,34 @@ class RedisMailroom:
     def _ask(self, request: requests.Request) -> None:
         closed = self._away_since is not None or self._stopping or self._task is None
         if closed or len(self._waiting) >= MOST_WAITING or self._waiting_bytes + request.size > MOST_WAITING_BYTES:
+            self._turned_some_away |= not closed
             self._owe(request)
-            self._loop.call_soon(self._answer_away, request)
+            self._loop.call_soon(_guarded, request.away)
             return
         request.asked_at = self._loop.time()
+        if not request.patient:
+            self._hurry = True
+        if not request.patient or not self._waiting:
+            self._wake.set()
         self._waiting.append(request)
         self._waiting_bytes += request.size
-        self._wake.set()
 
     def _owe(self, request: requests.Request) -> None:
         if request.lasting:
-            self._owe_command(request.command(self._scripts))
+            later = partial(self._acknowledged, request) if isinstance(request, requests.Acknowledge) else None
+            self._owe_command(request.command(self._scripts), later)
 
-    def _owe_command(self, command: Command) -> None:
+    def _owe_command(self, command: Command, later: Callable[[Reply], None] | None = None) -> None:
         if len(self._owed) >= MOST_OWED:
             self._owed.popleft()
             self.ledger.dropped += 1
-        self._owed.append(command)
+        self._owed.append((command, later))
+
+    def _acknowledged(self, request: requests.Acknowledge, reply: Reply) -> None:
+        """Redis has learnt what a desktop acknowledged while it was away."""
+        if isinstance(reply, bytes):
+            receipt = Receipt(request.message_id, request.desktop_id, Status.ACKNOWLEDGED)
+            self._tell(Sender(request.user_id, entries.device(reply)), receipt)
 
     async def _run(self) -> None:
         try:
@@ -190,6 +212,9 @@ class RedisMailroom:
         await self._sleep()
         if self._waiting:
             await self._send()
+            if self._turned_some_away and not self._waiting:
+                self._turned_some_away = False
+                _guarded(self._returned)
         elif self._owed:
             await self._pay()  # was too much to wait in order
         if self._loop.time() >= self._sweeper.due_at:
@@ -203,9 +228,14 @@ class RedisMailroom:
         self._greeted = True
 
     async def _sleep(self) -> None:
-        if not self._waiting and not self._owed and not self._stopping:
+        while not self._hurry and not self._owed and not self._stopping:
+            due_at = self._sweeper.due_at
+            if self._waiting:
+                due_at = min(due_at, self._waiting[0].asked_at + GATHER_S)
+            if self._loop.time() >= due_at:
+                return
             self._wake.clear()
-            timer = self._loop.call_at(self._sweeper.due_at, self._wake.set)
+            timer = self._loop.call_at(due_at, self._wake.set)
             await self._wake.wait()
             timer.cancel()
 
@@ -217,10 +247,7 @@ class RedisMailroom:
             replies = await self._calls.run(commands)
         sent, self._sent = self._sent, []
         for request, reply in zip(sent, replies, strict=False):
-            try:
-                request.answered(reply, self.ledger)
-            except Exception:  # one asker's bug must not keep the others waiting
-                log.exception("taking an answer of the mailroom failed")
+            _guarded(request.answered, reply, self.ledger)
 
     def _take(self) -> list[requests.Request]:
         """Take the next batch."""
@@ -231,6 +258,7 @@ class RedisMailroom:
             size += request.size
             batch.append(request)
         self._waiting_bytes -= size
+        self._hurry = bool(self._waiting)
         return batch
 
     def _index(self, batch: Sequence[requests.Request]) -> list[Command]:
@@ -251,13 +279,16 @@ class RedisMailroom:
             batch = [self._owed.popleft() for _ in range(min(BATCH, len(self._owed)))]
             try:
                 async with self._calls.bounded():
-                    await self._calls.run(batch)
+                    replies = await self._calls.run([command for command, _ in batch])
             except (StoreAway, asyncio.CancelledError):
                 self._owed.extendleft(reversed(batch))
                 raise
             except Exception:
                 self.ledger.dropped += len(batch)
                 raise
+            for (_, later), reply in zip(batch, replies, strict=True):
+                if later is not None:
+                    _guarded(later, reply)
 
     def _go_away(self, why: str) -> None:
         if self._away_since is None:
@@ -275,16 +306,10 @@ class RedisMailroom:
         unanswered = [*self._sent, *self._waiting]
         self._sent, self._waiting_bytes = [], 0
         self._waiting.clear()
+        self._hurry = False
         for request in unanswered:
             self._owe(request)
-            self._answer_away(request)
-
-    @staticmethod
-    def _answer_away(request: requests.Request) -> None:
-        try:
-            request.away()
-        except Exception:  # one asker's bug must not keep the others waiting
-            log.exception("taking an answer of the mailroom failed")
+            _guarded(request.away)
 
     async def _come_back(self) -> None:
         """Ask Redis again after a moment, and do first what is owed."""
@@ -295,7 +320,12 @@ class RedisMailroom:
         await self._pay()
         self._away_since = None
         log.info("mail: Redis is back")
-        try:
-            self._returned()
-        except Exception:  # nothing of Redis' doing
-            log.exception("telling that Redis is back failed")
+        _guarded(self._returned)
+
+
+def _guarded(call: Callable[..., object], *arguments: object) -> None:
+    """One asker's bug must not keep the others waiting."""
+    try:
+        call(*arguments)
+    except Exception:
+        log.exception("taking an answer of the mailroom failed")

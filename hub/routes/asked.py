@@ -14,7 +14,7 @@ def acks(request: Request) -> bool:
     """Tell whether a desktop says `ack` for what it has taken.
 
     Raises:
-        Problem: 400, if `ack` is anything but 0 or 1.
+        Problem: 400, if `ack` is anything but 0 or 1, or there twice.
     """
     asked = _argument(request, "ack")
     if asked not in (None, "0", "1"):
@@ -26,7 +26,7 @@ def resume(request: Request) -> dict[DesktopId, Offset]:
     """Return up to where a phone has seen desktops.
 
     Raises:
-        Problem: 400, if `resume` isn't well-formed.
+        Problem: 400, if `resume` isn't well-formed, or there twice.
     """
     asked = _argument(request, "resume")
     if asked is None:
@@ -42,4 +42,9 @@ def resume(request: Request) -> dict[DesktopId, Offset]:
 
 
 def _argument(request: Request, name: str) -> str | None:
-    return request.args.get(name) if request.query_string else None
+    given = request.args.getlist(name) if request.query_string else None
+    if not given:
+        return None
+    if len(given) > 1:
+        raise Problem(400, "bad_request", f"{name} should be there once")
+    return str(given[0])

@@ -243,7 +243,7 @@ async def test_a_full_mailbox_gives_up_what_is_over(open_desk: Open) -> None:
         await store(desk, "2")
         await desk.pass_ms(SOON_MS + 2)
         await store(desk, "3")
-        assert desk.expired == [expired_receipt("1")]
+        assert desk.told == [expired_receipt("1")]
 
 
 async def test_only_so_many_are_remembered(open_desk: Open) -> None:
@@ -278,7 +278,7 @@ async def test_a_letter_that_is_over_is_not_stored_and_remembered_as_such(desk: 
     letter = make_letter(valid_until=desk.now_ms() - 5)
     assert await desk.store(letter) is NotStored.EXPIRED
     assert await desk.store(letter) == Known(Status.EXPIRED)
-    assert (await messages(desk), desk.expired) == ([], [])
+    assert (await messages(desk), desk.told) == ([], [])
 
 
 async def test_a_duplicate_is_known_as_such_even_if_it_is_over(desk: Desk) -> None:
@@ -298,7 +298,7 @@ async def test_reading_takes_out_what_is_over(open_desk: Open, limits: MailLimit
         await desk.pass_ms(510 if soon is None else SOON_MS + 2)
         young = await store(desk, "2")
         assert await desk.read() == MailPage(((young.entry, make_letter("2", "x")),), young.entry, more=False)
-        assert desk.expired == [expired_receipt("1")]
+        assert desk.told == [expired_receipt("1")]
         assert await desk.store(over) == Known(Status.EXPIRED)
 
 
@@ -317,10 +317,10 @@ async def test_a_sweep_tells_of_what_nobody_reads(desk: Desk) -> None:
     await desk.store(nameless)
     await desk.pass_ms(SOON_MS + 2)
     await desk.sweep()
-    assert desk.expired[0] == expired_receipt("1")
+    assert desk.told[0] == expired_receipt("1")
     await desk.pass_ms(3 * SOON_MS)
     await desk.sweep()
-    assert desk.expired == [expired_receipt("1"), expired_receipt("2")]
+    assert desk.told == [expired_receipt("1"), expired_receipt("2")]
     assert await messages(desk) == ["0"]
     assert await desk.store(nameless) == Known(Status.EXPIRED)
 
@@ -401,7 +401,7 @@ async def test_a_store_that_is_away(outage: Outage) -> None:
     assert await desk.read() is None
     assert await desk.acknowledge("1") is None
     desk.room.keep(PHONE, receipt(1))
-    assert await desk.kept() == []
+    assert await desk.kept_if_here() is None
     await desk.settle(make_letter())
     assert desk.returns == 0
 
@@ -419,6 +419,7 @@ async def test_outcomes_of_an_outage_are_written_down_before_anything_else(outag
     desk.room.forget(PHONE, kept.entry)
     desk.room.keep(PHONE, receipt(2))
     await outage.over()
+    assert (PHONE, Receipt("2", D1, Status.ACKNOWLEDGED)) in desk.told, "nobody could be told meanwhile"
     assert (await desk.read()).letters == ()
     assert await desk.store(make_letter("1")) == Known(Status.DELIVERED)
     assert await desk.store(make_letter("2")) == Known(Status.ACKNOWLEDGED)

@@ -221,7 +221,7 @@ class MailboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def senders_were_told(self) -> None:
-        assert self.desk.expired == self.told
+        assert self.desk.told == self.told
 
     @invariant()
     def bounds_are_kept(self) -> None:

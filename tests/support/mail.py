@@ -54,14 +54,14 @@ class Desk:
     """A mailroom with its answers waited for; each question by its name."""
 
     room: Mailroom
-    expired: list[tuple[Sender, Receipt]]
+    told: list[tuple[Sender, Receipt]]
 
     def __init__(self) -> None:
-        self.expired = []
+        self.told = []
         self.returns = 0
 
-    def _note_expired(self, sender: Sender, receipt: Receipt) -> None:
-        self.expired.append((sender, receipt))
+    def _note_told(self, sender: Sender, receipt: Receipt) -> None:
+        self.told.append((sender, receipt))
 
     def _note_return(self) -> None:
         self.returns += 1
@@ -106,7 +106,12 @@ class Desk:
         return sender
 
     async def kept(self, sender: Sender = PHONE) -> list[KeptReceipt]:
-        kept: list[KeptReceipt] = await self.ask(self.room.kept, sender)
+        kept = await self.kept_if_here(sender)
+        assert kept is not None
+        return kept
+
+    async def kept_if_here(self, sender: Sender = PHONE) -> list[KeptReceipt] | None:
+        kept: list[KeptReceipt] | None = await self.ask(self.room.kept, sender)
         return kept
 
 
@@ -118,7 +123,7 @@ class MemoryDesk(Desk):
         self.scheduler = HandScheduler(self.clock)
         super().__init__()
         self.memory = MemoryMailroom(
-            self.clock, self.scheduler, limits, expired=self._note_expired, returned=self._note_return
+            self.clock, self.scheduler, limits, tell=self._note_told, returned=self._note_return
         )
         self.room: Mailroom = self.memory
 
@@ -156,7 +161,7 @@ class RedisDesk(Desk):
             limits,
             timeout_s=timeout_s,
             available=lambda: self.reachable,
-            expired=self._note_expired,
+            tell=self._note_told,
             returned=self._note_return,
             sweep_s=sweep_s,
         )
@@ -180,7 +185,7 @@ class RedisDesk(Desk):
 
     async def sweep(self) -> None:
         scripts = build(self._limits)
-        sweeper = Sweeper(Calls(self._client, 5, scripts.all), scripts, Ledger(self._note_expired), NEVER_S)
+        sweeper = Sweeper(Calls(self._client, 5, scripts.all), scripts, Ledger(self._note_told), NEVER_S)
         await sweeper.turn()
         while sweeper.due_at <= time.monotonic():
             await sweeper.turn()

@@ -74,11 +74,11 @@ class MemoryMailroom:
         scheduler: Scheduler,
         limits: MailLimits | None = None,
         *,
-        expired: Callable[[Sender, Receipt], None] = lambda _sender, _receipt: None,
+        tell: Callable[[Sender, Receipt], None] = lambda _sender, _receipt: None,
         returned: Callable[[], None] = lambda: None,
     ) -> None:
         self.mailboxes: dict[tuple[UserId, DesktopId], Mailbox] = {}
-        self.tell_expired = expired
+        self.tell = tell
         self.tell_returned = returned
         self._clock = clock
         self._scheduler = scheduler
@@ -130,22 +130,28 @@ class MemoryMailroom:
         self, user_id: UserId, desktop_id: DesktopId, message_id: str, answer: Callable[[Sender | None], None]
     ) -> None:
         acknowledge = partial(self._acknowledge, self.mailbox(user_id, desktop_id), message_key(message_id))
-        self._scheduler.call_soon(lambda: answer(self._now_or_later(acknowledge)))
+
+        def later() -> None:
+            sender = acknowledge()
+            if sender is not None:
+                self.tell(sender, Receipt(message_id, desktop_id, Status.ACKNOWLEDGED))
+
+        self._scheduler.call_soon(lambda: answer(self._now_or_later(acknowledge, later)))
 
     def keep(self, sender: Sender, receipt: Receipt) -> None:
         self._scheduler.call_soon(lambda: self._now_or_later(partial(self._keep, sender, receipt)))
 
-    def kept(self, sender: Sender, answer: Callable[[list[KeptReceipt]], None]) -> None:
-        self._scheduler.call_soon(lambda: answer([] if self._away else list(self._kept.get(sender, ()))))
+    def kept(self, sender: Sender, answer: Callable[[list[KeptReceipt] | None], None]) -> None:
+        self._scheduler.call_soon(lambda: answer(None if self._away else list(self._kept.get(sender, ()))))
 
     def forget(self, sender: Sender, until: Offset) -> None:
         self._scheduler.call_soon(lambda: self._now_or_later(partial(self._forget, sender, until)))
 
     # -- what is done --------------------------------------------------------------------------------------------
 
-    def _now_or_later(self, work: Callable[[], Result]) -> Result | None:
+    def _now_or_later(self, work: Callable[[], Result], later: Callable[[], None] | None = None) -> Result | None:
         if self._away:
-            self._owed.append(work)
+            self._owed.append(later or work)
             return None
         return work()
 
@@ -233,7 +239,7 @@ class MemoryMailroom:
             known = self._remember(mailbox, letter, Status.EXPIRED)
             message_id = message_id_of(letter.key)
             if message_id is not None:
-                self.tell_expired(known.sender, Receipt(message_id, letter.desktop_id, Status.EXPIRED))
+                self.tell(known.sender, Receipt(message_id, letter.desktop_id, Status.EXPIRED))
 
     def _remember(self, mailbox: Mailbox, letter: Letter, status: Status, entry: Offset | None = None) -> Remembered:
         sender, now = Sender(letter.user_id, letter.device_id), self._clock.wall_ms()

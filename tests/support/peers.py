@@ -107,7 +107,7 @@ class World:
             tallies=self.tallies,
         )
         self.supervisor = Supervisor(self.around)
-        self.mailroom = MemoryMailroom(self.clock, self.scheduler, expired=self._tell, returned=self._read_mailboxes)
+        self.mailroom = MemoryMailroom(self.clock, self.scheduler, tell=self._tell, returned=self._read_mailboxes)
         self.post = PostOffice(self.around, self.supervisor, self.mailroom)
         self._ids = count(1)
 

@@ -6,6 +6,8 @@ import pytest
 
 from actors.closing import CloseReason
 from actors.desktop import MOST_UNACKNOWLEDGED, DesktopConnection
+from actors.ids import DesktopId, DeviceId, UserId
+from actors.mail import Receipt, Sender, Status
 from actors.messages import ErrorCode
 from actors.policy import Policy
 from tests.support.peers import Peer, World
@@ -478,3 +480,29 @@ def test_acknowledged_letters_are_not_held_on_to() -> None:
         desktop.say("ack", {"message_id": str(n)})
     assert isinstance(desktop.connection, DesktopConnection)
     assert not desktop.connection._unacknowledged
+
+
+def test_a_desktop_that_does_not_read_keeps_its_mail_when_a_newer_connection_takes_its_place() -> None:
+    world = World()
+    asleep, phone = world.desktop(), world.phone()
+    in_hand(world, phone, asleep)
+    asleep.socket.writable = False
+    _, got = come_back(world)
+    assert (mail(asleep), got) == ([], ["a"])
+    assert answers(phone) == [("a", "stored"), ("a", "delivered")]
+
+
+def test_a_phone_that_came_while_the_store_was_away_gets_its_receipts_when_it_is_back() -> None:
+    world = World()
+    sender = world.phone(device="x")
+    world.desktop()
+    world.mailroom.keep(Sender(UserId("u1"), DeviceId("x")), Receipt("m", DesktopId("d1"), Status.EXPIRED))
+    world.scheduler.settle()
+    sender.lose_link()
+    world.mailroom.away = True
+    back, gone = world.phone(device="x"), world.phone(device="y")
+    gone.lose_link()
+    assert back.heard() == []
+    world.mailroom.away = False
+    [receipt] = back.heard()
+    assert (receipt["payload"]["message_id"], receipt["payload"]["status"]) == ("m", "expired")

@@ -77,6 +77,7 @@ class Stage:
             piece=self.piece,
             ring=lambda: self.ring,
             silent_at=lambda: self.stands_at,
+            guard=lambda act: act(),
             send=self.send,
             done=self.done,
         )

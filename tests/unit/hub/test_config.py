@@ -30,6 +30,22 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.data_dir == Path("data")
     assert (settings.jwt_leeway_s, settings.token_grace_s, settings.allow_query_token) == (10, 0, True)
     assert settings.max_connections is None
+    assert (settings.inbox_bytes, settings.inbox_messages) == (4_194_304, 8192)
+
+
+def test_the_defaults_of_what_is_kept_are_those_of_the_contract() -> None:
+    settings = load_settings(GOOD)
+    day_s, mib = 86_400, 1_048_576
+    assert settings.mailbox
+    assert (settings.mailbox_messages, settings.mailbox_bytes, settings.mailbox_age_s) == (1000, 4 * mib, day_s)
+    assert (settings.dedupe_s, settings.dedupe_messages) == (day_s, 10_000)
+    assert (settings.journal_messages, settings.journal_bytes, settings.journal_age_s) == (1000, 4 * mib, 3 * day_s)
+    assert (settings.ring_messages, settings.ring_bytes, settings.replay_messages) == (2048, mib, 1000)
+
+
+@pytest.mark.parametrize(("text", "kept"), [("off", False), ("false", False), ("on", True), ("true", True)])
+def test_messages_are_kept_or_not(text: str, kept: bool) -> None:
+    assert load_settings({**GOOD, "HUB_MAILBOX": text}).mailbox is kept
 
 
 def test_every_variable_can_be_set() -> None:
@@ -139,6 +155,20 @@ def test_an_unknown_variable_like_no_other_is_just_unknown() -> None:
         ("tls_cert", "/nowhere/cert.pem"),
         ("jwt_jwks", "/nowhere/jwks.json"),
         ("allow_query_token", "perhaps"),
+        ("inbox_messages", "15"),
+        ("mailbox", "perhaps"),
+        ("mailbox_messages", "0"),
+        ("mailbox_bytes", "0"),
+        ("mailbox_age_s", "0"),
+        ("mailbox_age_s", "34560001"),
+        ("dedupe_s", "inf"),
+        ("dedupe_messages", "0"),
+        ("journal_messages", "0"),
+        ("journal_bytes", "-1"),
+        ("journal_age_s", "nan"),
+        ("ring_messages", "0"),
+        ("ring_bytes", "1023"),
+        ("replay_messages", "0"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_its_variable(field: str, text: str) -> None:

@@ -113,7 +113,7 @@ async def test_an_askers_bug_is_its_own(desk: RedisDesk, caplog: pytest.LogCaptu
 async def test_it_sweeps_by_itself(client: Redis) -> None:
     async with redis_desk(client, sweep_s=0.02) as desk:
         await desk.store(make_letter(valid_until=desk.now_ms() + 200))
-        await eventually(lambda: desk.expired == [(PHONE, Receipt("1", D1, Status.EXPIRED))])
+        await eventually(lambda: desk.told == [(PHONE, Receipt("1", D1, Status.EXPIRED))])
         assert desk.redis.ledger.expired == 1
 
 
@@ -192,7 +192,7 @@ async def test_everything_is_answered_while_redis_is_away(frail_desk: RedisDesk,
         await desk.settle(make_letter("2"))
         assert await desk.acknowledge("1") is None
         desk.room.keep(PHONE, Receipt("1", D1, Status.DELIVERED))
-        assert await desk.kept() == []
+        assert await desk.kept_if_here() is None
     assert (desk.redis.ledger.outages, desk.returns) == (1, 0)
     assert desk.redis.lag_s > 0
 
@@ -338,3 +338,20 @@ async def test_a_bug_of_ours_is_answered_as_an_outage_and_over(
     assert isinstance(await desk.store(make_letter("1")), Stored)
     assert "met a bug" in caplog.text
     assert desk.redis.ledger.dropped == 2  # with the letter's time for the index
+
+
+async def test_who_was_turned_away_for_want_of_room_is_told_when_there_is_some(
+    desk: RedisDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.mail.room.MOST_WAITING", 2)
+    first, _, third = await asyncio.gather(*(desk.read() for _ in range(3)))
+    assert (first is None, third is None) == (False, True)
+    await eventually(lambda: desk.returns == 1)
+
+
+async def test_what_may_wait_goes_with_the_first_that_may_not(desk: RedisDesk) -> None:
+    heard: list[str] = []
+    desk.room.read(U1, D1, BEGINNING, lambda _: heard.append("read"))
+    desk.room.store(make_letter("1"), lambda _: heard.append("store"))
+    await eventually(lambda: len(heard) == 2)
+    assert heard == ["read", "store"], "in the order of asking"
