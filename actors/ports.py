@@ -59,6 +59,14 @@ class Transport(Protocol):
         """Hand over finished frames; they leave in one system call where possible."""
         ...
 
+    def hold_reading(self) -> None:
+        """Take nothing more from the peer until `let_read`; what was read already still comes."""
+        ...
+
+    def let_read(self) -> None:
+        """Take from the peer again."""
+        ...
+
     def ping(self) -> None:
         """Send a ping frame."""
         ...
@@ -200,8 +208,12 @@ class Mailroom(Protocol):
 class Journal(Protocol):
     """Keeps what desktops said to phones and should not be lost (ADR 0009). Never blocks, never raises.
 
-    What is asked is done in the order of asking. While the store is away, the newest of it waits, bounded.
+    What is asked is done in the order of asking. While the store is away, the newest of it waits, bounded. While it is
+    here nothing is given up, if those who write wait when it is `crowded`.
     """
+
+    crowded: bool
+    """Whether writes come faster than they are done."""
 
     def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: Callable[[Epoch], None]) -> None:
         """A connection is about to say its first message.
@@ -216,6 +228,10 @@ class Journal(Protocol):
 
     def close(self, user_id: UserId, desktop_id: DesktopId, offset: Offset) -> None:
         """The connection said nothing behind `offset`, and never will."""
+        ...
+
+    def when_relieved(self, act: Callable[[], object]) -> None:
+        """Call `act` once, later: when there is room again, or the store is away."""
         ...
 
     def read(

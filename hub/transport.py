@@ -54,6 +54,7 @@ class WebSocketTransport(WSListener):
         "_fragments",
         "_fragments_are_text",
         "_fragments_bytes",
+        "_held",
         "_loop",
         "_max_bytes",
         "_parsed",
@@ -76,6 +77,7 @@ class WebSocketTransport(WSListener):
         self._parsed = 0
         self._close_sent = False
         self._failed = False
+        self._held = False
         self._deadline: asyncio.TimerHandle | None = None
         self.writable = True
 
@@ -113,6 +115,17 @@ class WebSocketTransport(WSListener):
         """Hand over finished frames; all of one turn of the loop leave in one system call."""
         if not self._close_sent:
             self._socket.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+    def hold_reading(self) -> None:
+        """Read nothing until `let_read`, whatever else is resumed meanwhile."""
+        self._held = True
+        self._socket.pause_reading()
+
+    def let_read(self) -> None:
+        """Read again, unless the peer doesn't."""
+        self._held = False
+        if self.writable and not self._socket.is_closing():
+            self._socket.resume_reading()
 
     def ping(self) -> None:
         """Send a ping frame."""
@@ -172,7 +185,7 @@ class WebSocketTransport(WSListener):
         if self._pong_due is not None:
             self._answer_ping(self._pong_due)
             self._pong_due = None
-        if not self._socket.is_closing():
+        if not self._held and not self._socket.is_closing():
             self._socket.resume_reading()
         self._client.writable_again()
 

@@ -10,8 +10,13 @@ MOST_WRITES = 20_000
 MOST_BYTES = 67_108_864
 MOST_READS = 4_096
 
-BATCH = 128
-"""So many commands go in one round trip: some 3 ms of CPU, for which nobody else's message waits longer."""
+BATCH = 1024
+"""So many commands go in one round trip. When desktops say much, turns of the loop are long and few: small batches
+would not keep up."""
+
+CROWDED = 0.5
+RELIEVED = 0.25
+"""Past this part of a bound desktops should wait; below that one they go on."""
 
 BATCH_BYTES = 2_097_152
 
@@ -39,6 +44,20 @@ class Pending:
     def urgent(self) -> bool:
         """Whether somebody waits for an answer, or there is enough for a round trip."""
         return self._reads > 0 or len(self._waiting) >= BATCH or self._bytes >= BATCH_BYTES
+
+    @property
+    def crowded(self) -> bool:
+        """Whether writes come faster than they are done."""
+        return self._filled > CROWDED
+
+    @property
+    def relieved(self) -> bool:
+        """Whether there is much room again."""
+        return self._filled < RELIEVED
+
+    @property
+    def _filled(self) -> float:
+        return max(self._bytes / MOST_BYTES, len(self._waiting) / MOST_WRITES)
 
     @property
     def reads_full(self) -> bool:

@@ -47,7 +47,9 @@ class StoreAway(Exception):  # noqa: N818 - says what happened
 class Calls:
     """Runs batches of commands. Safe for several tasks: each batch has a connection of the pool to itself."""
 
-    def __init__(self, client: Redis, timeout_s: float, scripts: Sequence[Script], most: int = 1) -> None:
+    def __init__(
+        self, client: Redis, timeout_s: float, scripts: Sequence[Script], most: int = 1, chunk: int = CHUNK
+    ) -> None:
         """Call nothing yet.
 
         Args:
@@ -55,11 +57,13 @@ class Calls:
             timeout_s: How long a batch may take, waiting for its turn included.
             scripts: What the batches may name by EVALSHA.
             most: So many batches run at a time; the others wait.
+            chunk: So many commands are packed at once.
         """
         self._pool = cast("_Pool", client.connection_pool)
         self._free = asyncio.Semaphore(most)
         self._timeout_s = timeout_s
         self._scripts = scripts
+        self._chunk = chunk
 
     @asynccontextmanager
     async def bounded(self) -> AsyncIterator[None]:
@@ -107,8 +111,8 @@ class Calls:
     async def _exchange(self, commands: Sequence[Command]) -> list[Reply]:
         connection = await self._pool.get_connection()
         try:
-            for start in range(0, len(commands), CHUNK):
-                packed = "".join(map(pack, commands[start : start + CHUNK]))
+            for start in range(0, len(commands), self._chunk):
+                packed = "".join(map(pack, commands[start : start + self._chunk]))
                 await connection.send_packed_command([packed.encode()])
                 await asyncio.sleep(0)
             return [await _reply(connection) for _ in commands]

@@ -189,6 +189,7 @@ class FakeTransport:
     unsent_bytes: int = 0
     broken: bool = False
     batches: list[list[bytes]] = field(default_factory=list)
+    held: bool = False
     pings: list[float] = field(default_factory=list)
     closed: CloseReason | None = None
     deadlines: list[float] = field(default_factory=list)
@@ -199,6 +200,12 @@ class FakeTransport:
             raise RuntimeError("injected: writing fails")
         assert self.closed is None, "nothing is written behind a close frame"
         self.batches.append(list(frames))
+
+    def hold_reading(self) -> None:
+        self.held = True
+
+    def let_read(self) -> None:
+        self.held = False
 
     def ping(self) -> None:
         self.pings.append(self.now())

@@ -40,6 +40,8 @@ class MemoryJournal:
         self._kept: dict[Place, Kept] = {}
         self._when_stale: dict[tuple[Place, int], Callable[[Epoch], None]] = {}
         self._waiting: list[Callable[[], None]] = []
+        self._when_relieved: list[Callable[[], object]] = []
+        self.crowded = False
         self._away = False
 
     @property
@@ -54,6 +56,16 @@ class MemoryJournal:
             waiting, self._waiting = self._waiting, []
             for write in waiting:
                 self._scheduler.call_soon(self._do, write)
+
+    def when_relieved(self, act: Callable[[], object]) -> None:
+        self._when_relieved.append(act)
+
+    def relieve(self) -> None:
+        """There is room again."""
+        self.crowded = False
+        acts, self._when_relieved = self._when_relieved, []
+        for act in acts:
+            self._scheduler.call_soon(act)
 
     def lose_everything(self) -> None:
         """As FLUSHALL."""

@@ -244,3 +244,32 @@ def test_an_ack_that_names_no_message_is_a_bad_payload() -> None:
     [error] = desktop.heard()
     assert (error["payload"]["code"], error["payload"]["message_id"]) == ("bad_payload", "a")
     assert world.tallies.outcomes == {("ack", "bad_payload"): 1}
+
+
+# -- durable messages faster than they are written down ------------------------------------------------------------
+
+
+def test_a_desktop_waits_while_the_journal_is_crowded_and_goes_on_when_there_is_room() -> None:
+    world = World()
+    phone, desktop = world.phone(), world.desktop()
+    world.journal.crowded = True
+    desktop.say("agent:stream")
+    assert not desktop.socket.held, "only what is durable has to be written down"
+    desktop.say("agent:response")
+    assert desktop.socket.held
+    desktop.say("agent:response")  # Was read before.
+    world.journal.relieve()
+    world.scheduler.settle()
+    assert not desktop.socket.held
+    assert [message["type"] for message in phone.heard()][-3:] == ["agent:stream", "agent:response", "agent:response"]
+
+
+def test_silence_while_it_waits_is_not_held_against_a_desktop() -> None:
+    world = World(Policy(heartbeat_timeout_s=60))
+    desktop = world.desktop()
+    world.journal.crowded = True
+    desktop.say("agent:response")
+    world.advance(59)
+    world.journal.relieve()
+    world.advance(30)
+    assert desktop.closed() is None
