@@ -68,6 +68,18 @@ def test_taking_makes_room() -> None:
         assert inbox.pending_bytes == 0
 
 
+@pytest.mark.parametrize(
+    ("waiting", "frame", "room"), [([], 200, True), ([10], 90, True), ([10], 91, False), ([1] * 3, 1, False)]
+)
+def test_whether_there_is_room_can_be_asked_before(waiting: list[int], frame: int, room: bool) -> None:
+    owner = Owner()
+    inbox = owner.inbox()
+    for size in waiting:
+        inbox.offer(b"x" * size, 1.0)
+    assert inbox.has_room(b"x" * frame) is room
+    assert "overflow" not in owner.told
+
+
 def test_a_closed_inbox_takes_nothing_and_is_not_full() -> None:
     owner = Owner()
     inbox = owner.inbox()

@@ -258,6 +258,33 @@ async def test_a_peer_that_does_not_read_is_noticed_and_nothing_more_is_read_fro
         assert wire.listener.texts == ["later"]
 
 
+async def test_while_reading_is_held_nothing_is_read_even_if_the_peer_takes_what_it_was_sent() -> None:
+    async with line() as wire:
+        wire.socket.hold_reading()
+        await wire.send(frame(TEXT, b"later"))
+        wire.socket.write([b"\x81\x7f" + (4 * HIGH_WATER).to_bytes(8) + b"x" * 4 * HIGH_WATER])
+        await wire.frame()
+        await wire.until("writable")
+        await asyncio.sleep(0.02)
+        assert wire.listener.texts == []
+        wire.socket.let_read()
+        await wire.sync()
+        assert wire.listener.texts == ["later"]
+
+
+async def test_a_peer_that_does_not_read_is_not_read_from_when_reading_is_let_again() -> None:
+    async with line() as wire:
+        wire.socket.hold_reading()
+        wire.socket.write([b"\x81\x7f" + (4 * HIGH_WATER).to_bytes(8) + b"x" * 4 * HIGH_WATER])
+        wire.socket.let_read()
+        await wire.send(frame(TEXT, b"later"))
+        await asyncio.sleep(0.02)
+        assert wire.listener.texts == []
+        await wire.frame()
+        await wire.sync()
+        assert wire.listener.texts == ["later"]
+
+
 async def test_of_the_pings_that_came_meanwhile_only_the_last_is_answered() -> None:
     async with line() as wire:
         wire.socket.write([b"\x81\x7f" + (4 * HIGH_WATER).to_bytes(8) + b"x" * 4 * HIGH_WATER])

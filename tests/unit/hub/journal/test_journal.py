@@ -207,6 +207,41 @@ async def test_a_lost_opening_is_not_papered_over(valkey: ValkeyServer, monkeypa
         assert await bench.told() == "5-0<0-0 7-0<? 7-1 | ?"
 
 
+async def test_who_writes_is_told_to_wait_before_anything_is_given_up(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.journal.pending.MOST_WRITES", 20)
+    async with valkey_bench(valkey) as bench:
+        journal, relieved = journal_of(bench), []
+        crowded = []
+        bench.open(5)
+        for seq in range(1, 12):
+            bench.append(5, seq)
+            crowded.append(journal.crowded)
+        assert crowded == [False] * 9 + [True] * 2
+        journal.when_relieved(lambda: relieved.append(journal.lag_s))
+        await eventually(lambda: bool(relieved))
+        assert (journal.crowded, journal.dropped) == (False, 0)
+
+
+async def test_nobody_waits_for_a_redis_that_is_away(
+    frail_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.journal.pending.MOST_WRITES", 20)
+    async with valkey_bench(frail_server) as bench:
+        journal, relieved = journal_of(bench), []
+        await bench.store.done()
+        frail_server.kill()
+        for seq in range(1, 16):
+            bench.append(5, seq)
+        assert journal.crowded
+        journal.when_relieved(lambda: relieved.append(True))
+        await eventually(lambda: bool(relieved))
+        for seq in range(16, 20):
+            bench.append(5, seq)
+        assert not journal.crowded
+
+
 async def test_one_askers_bug_is_its_own(valkey: ValkeyServer, caplog: pytest.LogCaptureFixture) -> None:
     def fail(_: object) -> None:
         raise ZeroDivisionError
