@@ -1,6 +1,7 @@
 """The mirror against a real Valkey: batches, renewals, lost data, restarts."""
 
 import asyncio
+import signal
 import time
 from typing import cast
 
@@ -134,6 +135,38 @@ async def test_an_earlier_life_is_cleared_once_in_the_background(client: Redis) 
     async with small_hub(client) as hub:
         await eventually(lambda: hub.mirror.earlier_lives_cleared == 300)
         assert (await store.desktop(DesktopId("d1"))).state == "offline"
+
+
+async def test_the_clock_of_redis_is_learnt_at_once_and_with_every_pulse(client: Redis) -> None:
+    async with small_hub(client) as hub:
+        before_us = time.time_ns() // 1000
+        await hub.mirror.settled(2)
+        assert hub.mirror.available
+        (first_us,) = hub.learnt_us
+        await eventually(lambda: len(hub.learnt_us) == 2)
+        # Both are of one machine. Redis looks at its clock ten times a second, or when it has something to do.
+        assert abs(first_us - before_us) < 2_000_000
+        assert first_us < hub.learnt_us[1] <= time.time_ns() // 1000
+
+
+async def test_it_is_settled_too_when_redis_is_away(frail_client: Redis, frail_server: ValkeyServer) -> None:
+    frail_server.kill()
+    async with small_hub(frail_client) as hub:
+        begun = time.monotonic()
+        await hub.mirror.settled(30)
+        assert time.monotonic() - begun < 5
+        assert not hub.mirror.available
+        assert hub.learnt_us == []
+
+
+async def test_nobody_waits_longer_than_asked_for_it_to_settle(frail_client: Redis, frail_server: ValkeyServer) -> None:
+    frail_server.signal(signal.SIGSTOP)
+    async with small_hub(frail_client) as hub:
+        begun = time.monotonic()
+        await hub.mirror.settled(0.05)
+        assert 0.05 <= time.monotonic() - begun < 0.4, "a call takes 0.45 s to give up"
+        frail_server.signal(signal.SIGCONT)
+        await hub.settled()
 
 
 async def test_a_bug_in_a_callback_does_not_end_the_mirror(client: Redis, caplog: pytest.LogCaptureFixture) -> None:

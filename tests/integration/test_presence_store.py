@@ -37,6 +37,13 @@ async def test_the_keys_are_those_of_the_contract(client: Redis, valkey: ValkeyS
     assert fields == {b"desktop_id": b"d1", b"user_id": b"u1", b"state": b"online", b"reason": b"", b"at": b"%d" % NOW}
 
 
+async def test_life_signs_tell_the_clock_of_redis(client: Redis, valkey: ValkeyServer) -> None:
+    signs = await make_store(client).life_signs(NODE)
+    seconds, microseconds = valkey.say("TIME")
+    assert signs.clock_us is not None
+    assert abs(int(seconds) * 1_000_000 + int(microseconds) - signs.clock_us) < 2_000_000
+
+
 async def test_a_record_lives_for_its_ttl_from_each_renewal(client: Redis, valkey: ValkeyServer) -> None:
     store = make_store(client, ttl_s=120)
     await store.apply([CameOnline(make_record(), announce=True)], ())

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +36,22 @@ class Message:
     def payload(self) -> dict[str, Any]:
         payload: dict[str, Any] = self.whole["payload"]
         return payload
+
+    @property
+    def message_id(self) -> str | None:
+        message_id: str | None = self.whole.get("message_id")
+        return message_id
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """Where it stands in what its desktop says: epoch and number."""
+        epoch, seq = self.offset_text.split("-")
+        return int(epoch), int(seq)
+
+    @property
+    def offset_text(self) -> str:
+        """The same as it stood on the wire."""
+        return str(self.whole.get("offset") or self.payload["offset"])
 
     @property
     def raw_payload(self) -> str:
@@ -76,16 +92,24 @@ class Peer:
 
     async def expect(self, kind: str, within_s: float = WAIT_S, **payload: Any) -> Message:
         """The next message of that type with these members in its payload; others before it go by."""
-        went_by: list[str] = []
+        return (await self.up_to(kind, within_s, **payload))[-1]
+
+    async def up_to(self, kind: str, within_s: float = WAIT_S, **payload: Any) -> list[Message]:
+        """All messages up to the next one of that type with these members in its payload, and that one."""
+        came: list[Message] = []
         deadline = time.monotonic() + within_s
         while True:
             try:
-                message = await self.next(deadline - time.monotonic())
+                came.append(await self.next(deadline - time.monotonic()))
             except (TimeoutError, ConnectionClosed) as error:
+                went_by = [message.text[:300] for message in came]
                 raise AssertionError(f"no {kind} {payload} came ({error!r}), but: {went_by}") from error
-            if message.type == kind and payload.items() <= message.payload.items():
-                return message
-            went_by.append(message.text[:300])
+            if came[-1].type == kind and payload.items() <= came[-1].payload.items():
+                return came
+
+    async def receipt(self, message_id: str) -> str:
+        """What the next receipt for that message says."""
+        return str((await self.expect("receipt", message_id=message_id)).payload["status"])
 
     async def sync(self) -> list[Message]:
         """All that came before the answer to a heartbeat that is sent now."""
@@ -150,17 +174,49 @@ async def connection(
 
 
 @asynccontextmanager
-async def desktop(hub: HubProcess, desktop_id: str, user_id: str, **claims: Any) -> AsyncIterator[Peer]:
-    """A desktop that was welcomed."""
-    async with connection(hub, "/ws/desktop", token=hub.mint.desktop(desktop_id, user_id, **claims)) as peer:
+async def desktop(
+    hub: HubProcess, desktop_id: str, user_id: str, *, acks: bool = False, **claims: Any
+) -> AsyncIterator[Peer]:
+    """A desktop that was welcomed. `acks`: it says `ack` for what it has taken."""
+    path = "/ws/desktop?ack=1" if acks else "/ws/desktop"
+    async with connection(hub, path, token=hub.mint.desktop(desktop_id, user_id, **claims)) as peer:
         yield await welcomed(peer)
 
 
 @asynccontextmanager
-async def mobile(hub: HubProcess, user_id: str, **claims: Any) -> AsyncIterator[Peer]:
-    """A phone that was welcomed."""
-    async with connection(hub, "/ws/mobile", token=hub.mint.mobile(user_id, **claims)) as peer:
+async def mobile(
+    hub: HubProcess, user_id: str, *, resume: Mapping[str, str] | None = None, **claims: Any
+) -> AsyncIterator[Peer]:
+    """A phone that was welcomed. `resume`: up to which offset it has seen which desktop."""
+    places = ",".join(f"{desktop_id}:{offset}" for desktop_id, offset in (resume or {}).items())
+    path = f"/ws/mobile?resume={places}" if places else "/ws/mobile"
+    async with connection(hub, path, token=hub.mint.mobile(user_id, **claims)) as peer:
         yield await welcomed(peer)
+
+
+async def absent_desktop(hub: HubProcess, user_id: str, phone: Peer) -> str:
+    """A desktop of this user that was there once; return its id. The phone has been told that it is away."""
+    desktop_id = new_name("d")
+    async with desktop(hub, desktop_id, user_id):
+        pass
+    await phone.expect("desktop:offline", desktop_id=desktop_id)
+    return desktop_id
+
+
+async def say(phone: Peer, desktop_id: str, message_id: str, text: str = "hello", **members: Any) -> None:
+    """Send a message to a desktop."""
+    await phone.send("user:message", {"desktop_id": desktop_id, "text": text}, message_id=message_id, **members)
+
+
+async def handed_over(agent: Peer, phone: Peer, desktop_id: str) -> list[Message]:
+    """The phones' messages that the desktop got up to now: all that stands before one that is sent now."""
+    last = new_name("last")
+    await say(phone, desktop_id, last, text=last)
+    return [
+        message
+        for message in await agent.up_to("user:message", text=last)
+        if message.type in {"user:message", "session:create"} and message.message_id != last
+    ]
 
 
 async def welcomed(peer: Peer) -> Peer:

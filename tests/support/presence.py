@@ -61,8 +61,11 @@ class SmallHub:
 
     def __init__(self, client: Redis, ttl_s: float = 120) -> None:
         self.online: dict[str, PresenceRecord] = {}
+        self.learnt_us: list[int] = []
         self.store = make_store(client, ttl_s=ttl_s)
-        self.mirror = PresenceMirror(self.store, node_id=NODE, ttl_s=ttl_s, online_records=self.records)
+        self.mirror = PresenceMirror(
+            self.store, node_id=NODE, ttl_s=ttl_s, online_records=self.records, learn_clock=self.learnt_us.append
+        )
 
     def records(self) -> Iterable[PresenceRecord]:
         return list(self.online.values())
