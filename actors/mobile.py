@@ -31,6 +31,11 @@ NOT_ALLOWED = FROM_DESKTOPS | FROM_THE_HUB | FROM_ACKING_DESKTOPS
 
 RETRY_UNKNOWN_MS = 500
 
+MOST_UNDER_WAY = 1_048_576
+LETTER_COST = 1024
+"""So many bytes of a phone's letters may wait for the mailroom, each counted as so many more: then it isn't read from,
+so that no flood fills the mailroom for others."""
+
 
 class MobileConnection(Connection):
     """Sends messages to the desktops of its own user, and watches them.
@@ -43,7 +48,7 @@ class MobileConnection(Connection):
     sends = ADDRESSED
     not_allowed = NOT_ALLOWED
 
-    __slots__ = ("_resume",)
+    __slots__ = ("_held", "_resume", "_under_way")
 
     identity: MobileIdentity
     _inbox: SheddingInbox
@@ -61,6 +66,8 @@ class MobileConnection(Connection):
     ) -> None:
         super().__init__(connection_id, identity, around, supervisor, post, auth)
         self._resume = dict(resume) if resume else None
+        self._under_way = 0
+        self._held = False
 
     def _accept(self, envelope: Envelope, now: float) -> None:
         kind = envelope.type
@@ -91,6 +98,21 @@ class MobileConnection(Connection):
             text = "whether you have this desktop can't be told right now; nothing was delivered, send it again"
             fault = Fault(ErrorCode.UNAVAILABLE, text, envelope.message_id, RETRY_UNKNOWN_MS)
             self.undelivered(envelope.type, fault)
+
+    def letter_under_way(self, size: int) -> None:
+        """A letter of so many bytes was given to the mailroom."""
+        self._under_way += size + LETTER_COST
+        if self._under_way > MOST_UNDER_WAY and not self._held:
+            self._held = True
+            self._transport.hold_reading()
+
+    def letter_answered(self, size: int) -> None:
+        """The mailroom has answered."""
+        self._under_way -= size + LETTER_COST
+        if self._held and self._under_way < MOST_UNDER_WAY // 2:
+            self._held = False
+            self.heard()
+            self._transport.let_read()
 
     def undelivered(self, kind: str, fault: Fault) -> None:
         """Tell the phone that its message goes nowhere."""

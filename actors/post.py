@@ -48,6 +48,7 @@ class PostOffice:
         """Take a phone's message to a desktop of its own user."""
         letter = self._letter(origin.identity, target, envelope)
         if self.around.policy.mailbox:
+            origin.letter_under_way(len(letter.frame))
             self.mailroom.store(letter, partial(self._stored, letter, origin))
         else:
             self._directly(letter, origin, ErrorCode.DESKTOP_OFFLINE)
@@ -66,6 +67,7 @@ class PostOffice:
         )
 
     def _stored(self, letter: Letter, origin: MobileRoute, answer: StoreAnswer) -> None:
+        origin.letter_answered(len(letter.frame))
         match answer:
             case Stored():
                 self._report(letter, origin, Status.STORED)

@@ -44,6 +44,14 @@ class MobileRoute(Route, Protocol):
 
     identity: MobileIdentity
 
+    def letter_under_way(self, size: int) -> None:
+        """A letter of so many bytes was given to the mailroom; who sends faster than it answers is not read from."""
+        ...
+
+    def letter_answered(self, size: int) -> None:
+        """The mailroom has answered."""
+        ...
+
     def undelivered(self, kind: str, fault: Fault) -> None:
         """Tell the phone that its message goes nowhere."""
         ...

@@ -24,6 +24,9 @@ LOW_WATER: Final = 16384
 HANG_UP_S: Final = 3.0
 """How long a peer may take to read what was written before it closed."""
 
+BURST: Final = 262_144
+"""After so many bytes of one peer the others have their turn: libuv alone reads up to 32 buffers before that."""
+
 _LARGE = 32 * READ_BUFFER_BYTES
 _HEADER = 6
 _TEXT = WSMsgType.TEXT
@@ -47,6 +50,7 @@ class WebSocketTransport(WSListener):
     """One upgraded socket; an `actors.ports.Transport`."""
 
     __slots__ = (
+        "_burst",
         "_client",
         "_close_sent",
         "_deadline",
@@ -61,6 +65,7 @@ class WebSocketTransport(WSListener):
         "_pong_due",
         "_socket",
         "_turns",
+        "_yielding",
         "writable",
     )
 
@@ -78,6 +83,8 @@ class WebSocketTransport(WSListener):
         self._close_sent = False
         self._failed = False
         self._held = False
+        self._yielding = False
+        self._burst = 0
         self._deadline: asyncio.TimerHandle | None = None
         self.writable = True
 
@@ -124,8 +131,7 @@ class WebSocketTransport(WSListener):
     def let_read(self) -> None:
         """Read again, unless the peer doesn't."""
         self._held = False
-        if self.writable and not self._socket.is_closing():
-            self._socket.resume_reading()
+        self._resume_reading()
 
     def ping(self) -> None:
         """Send a ping frame."""
@@ -166,7 +172,7 @@ class WebSocketTransport(WSListener):
             self._parsed += frame.payload_size + _HEADER
         else:
             if self._parsed or frame.payload_size > _LARGE:
-                self._shrink(frame)
+                self._end_of_read(frame)
             turns.run()
 
     def on_ws_disconnected(self, _: WSTransport) -> None:
@@ -185,8 +191,7 @@ class WebSocketTransport(WSListener):
         if self._pong_due is not None:
             self._answer_ping(self._pong_due)
             self._pong_due = None
-        if not self._held and not self._socket.is_closing():
-            self._socket.resume_reading()
+        self._resume_reading()
         self._client.writable_again()
 
     # -- hub.frame_parser.FaultListener ----------------------------------------------------------------------------
@@ -282,12 +287,26 @@ class WebSocketTransport(WSListener):
         if self._socket.can_write_eof():
             self._socket.write_eof()
 
-    def _shrink(self, frame: WSFrame) -> None:
-        """A parser's buffer only grows, with each read that fills it; after a large read a fresh one takes its place.
+    def _resume_reading(self) -> None:
+        if self.writable and not self._held and not self._yielding and not self._socket.is_closing():
+            self._socket.resume_reading()
 
-        It does so between two frames; if a part of the next one was read already, after that.
+    def _read_on_after_others(self) -> None:
+        self._yielding = False
+        self._resume_reading()
+
+    def _end_of_read(self, frame: WSFrame) -> None:
+        """Much was read at once: give others their turn when it adds up, and the memory back.
+
+        A parser's buffer only grows, with each read that fills it; after a large read a fresh one takes its place. It
+        does so between two frames; if a part of the next one was read already, after that.
         """
         self._parsed += frame.payload_size
+        self._burst += self._parsed
+        if self._burst > BURST:
+            self._burst, self._yielding = 0, True
+            self._socket.pause_reading()
+            self._loop.call_soon(self._read_on_after_others)
         if self._parsed <= _LARGE:
             self._parsed = 0
         elif not frame.tail_size and not self._close_sent:

@@ -98,8 +98,6 @@ class Store(Request):
             self.away()
             return
         outcome = reply[0]
-        if outcome in (b"stored", b"full"):
-            ledger.note_expired(self.letter.user_id, self.letter.desktop_id, reply[3])
         if outcome == b"stored":
             ledger.stored += 1
             self.answer(Stored(entries.place(reply[1]), entries.place(reply[2])))

@@ -23,15 +23,10 @@ if now > (tonumber(valid_until) or now) then
   remember(key, r)
   return {'expired'}
 end
-local bytes
-local function full()
-  bytes = held() + #text
-  return bytes > BYTES or redis.call('XLEN', mailbox) >= MESSAGES
-end
-if full() then
-  walk('0-0', AT_ONCE, function() return true end)
-  if full() then return {'full', '', '', expired} end
-end
+-- What is over in a full mailbox is left to the sweep: looking for it here would let a flood of refused letters keep
+-- Redis from everybody else.
+local bytes = held() + #text
+if bytes > BYTES or redis.call('XLEN', mailbox) >= MESSAGES then return {'full'} end
 local previous = redis.call('HGET', receipts, 'last')
 if not place(previous) then
   local newest = redis.call('XREVRANGE', mailbox, '+', '-', 'COUNT', 1)[1]
@@ -44,7 +39,7 @@ if failed then return failed end
 r.entry = entry
 redis.call('HSET', receipts, key, packed(r), 'last', entry, 'bytes', whole(bytes))
 tidy()
-return {'stored', entry, previous, expired}
+return {'stored', entry, previous}
 """
 
 _READ = """
@@ -120,7 +115,7 @@ class MailScripts:
 
     Attributes:
         store: Put a letter in. ARGV: key, fingerprint, device, type, valid_until, text. Answers `{'stored', entry,
-            previous, expired}`, `{'full', '', '', expired}`, `{'known', status}`, `{'other'}` or `{'expired'}`.
+            previous}`, `{'full'}`, `{'known', status}`, `{'other'}` or `{'expired'}`.
         read: Read a page. ARGV: behind which entry. Answers `{more, reached, entries, expired}`.
         settle: Remember what became of a letter. ARGV: key, status, '1' if it leaves, fingerprint, device. A status
             never goes back: stored, delivered, expired, acknowledged.
@@ -154,7 +149,7 @@ def build(limits: MailLimits) -> MailScripts:
     receipts = base + lua.RECEIPTS
     sorting = receipts + lua.SORTING
     return MailScripts(
-        store=Script(sorting + lua.ADD + _STORE),
+        store=Script(receipts + lua.ADD + _STORE),
         read=Script(sorting + _READ),
         settle=Script(receipts + _SETTLE),
         acknowledge=Script(receipts + _ACKNOWLEDGE),

@@ -340,3 +340,19 @@ async def test_who_fills_a_mailbox_fills_no_other_one(hub: HubProcess) -> None:
         async with desktop(hub, full, user) as agent:
             got = [(await agent.expect("user:message")).message_id for _ in range(MAILBOX)]
             assert got == [f"m-{number}" for number in range(MAILBOX)], "what was stored is not lost"
+
+
+async def test_a_flood_against_a_mailbox_full_of_large_messages_is_refused_and_keeps_the_store_from_nobody(
+    hub: HubProcess,
+) -> None:
+    user = new_name("u")
+    async with mobile(hub, user) as attacker, bystanders(hub) as others:
+        full = await absent_desktop(hub, user, attacker)
+        for number in range(7):
+            await say(attacker, full, f"large-{number}", text="x" * 590_000)
+        async with others.undisturbed():
+            for number in range(1_000):
+                await say(attacker, full, f"m-{number}", text="x" * 200_000 if number % 20 == 0 else "x" * 90_000)
+            answers = await attacker.up_to("error", message_id="m-999", within_s=30)
+        codes = {each.payload["code"] for each in answers if each.type == "error"}
+        assert codes == {"queue_full"}

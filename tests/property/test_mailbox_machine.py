@@ -139,8 +139,6 @@ class MailboxMachine(RuleBasedStateMachine):
         return Known(known.status) if same else NotStored.OTHER_CONTENT
 
     def _refused(self, letter: Letter) -> StoreAnswer | None:
-        if self._full(letter):
-            self._run_out()
         return NotStored.FULL if self._full(letter) else None
 
     def _full(self, letter: Letter) -> bool:

@@ -116,6 +116,7 @@ class CountingJournal:
     def __init__(self, journal: RedisJournal) -> None:
         self._journal = journal
         self.asked = 0
+        self.crowded = False
 
     def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: Callable[[Epoch], None]) -> None:
         self.asked += 1
@@ -128,6 +129,9 @@ class CountingJournal:
     def close(self, user_id: UserId, desktop_id: DesktopId, offset: Offset) -> None:
         self.asked += 1
         self._journal.close(user_id, desktop_id, offset)
+
+    def when_relieved(self, act: Callable[[], object]) -> None:
+        self._journal.when_relieved(act)
 
     def read(
         self,

@@ -26,7 +26,7 @@ from actors.offsets import BEGINNING, Offset
 from actors.ports import Scheduler
 from hub.frames import text_of
 from hub.mail.limits import MailLimits
-from hub.mail.lua import AT_ONCE, MOST_KEPT, PAGE_BYTES, PAGE_LETTERS
+from hub.mail.lua import MOST_KEPT, PAGE_BYTES, PAGE_LETTERS
 
 Result = TypeVar("Result")
 
@@ -164,9 +164,7 @@ class MemoryMailroom:
             self._remember(mailbox, letter, Status.EXPIRED)
             return NotStored.EXPIRED
         if self._full(mailbox, letter):
-            self._take_out_expired(mailbox, most=AT_ONCE)
-            if self._full(mailbox, letter):
-                return NotStored.FULL
+            return NotStored.FULL
         entry, previous = self._next_entry(now), mailbox.last
         mailbox.letters[entry] = letter
         mailbox.last = entry
@@ -229,9 +227,9 @@ class MemoryMailroom:
             del mailbox.letters[known.entry]
             known.entry = None
 
-    def _take_out_expired(self, mailbox: Mailbox, after: Offset = BEGINNING, most: int | None = None) -> None:
+    def _take_out_expired(self, mailbox: Mailbox, after: Offset = BEGINNING) -> None:
         now = self._clock.wall_ms()
-        for entry, letter in [each for each in mailbox.letters.items() if each[0] > after][:most]:
+        for entry, letter in [each for each in mailbox.letters.items() if each[0] > after]:
             over = entry.epoch + self._limits.age_ms
             if now <= (over if letter.valid_until is None else min(over, letter.valid_until)):
                 continue

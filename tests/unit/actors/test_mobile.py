@@ -233,3 +233,36 @@ def test_a_log_line_says_which_device_and_whose(caplog: pytest.LogCaptureFixture
     caplog.set_level("INFO", "hub.connection")
     World().phone(device="x").hang_up()
     assert {(vars(record)["device_id"], vars(record)["user_id"]) for record in caplog.records} == {("x", "u1")}
+
+
+# -- a phone that sends faster than the mailroom answers -----------------------------------------------------------
+
+
+def flood(phone: Peer, size: int) -> None:
+    text = "x" * size
+    phone.connection.receive(f'{{"type":"user:message","payload":{{"desktop_id":"d1","text":"{text}"}},"timestamp":1}}')
+
+
+@pytest.mark.parametrize(("size", "least", "most"), [(600_000, 2, 2), (10, 500, 1024)])
+def test_a_phone_that_floods_is_not_read_from_until_the_mailroom_has_answered(size: int, least: int, most: int) -> None:
+    world = World(Policy(rate=None))
+    world.desktop()
+    flooding, other = world.phone(), world.phone()
+    letters = 0
+    while not flooding.socket.held:
+        flood(flooding, size)
+        letters += 1
+    assert least <= letters <= most
+    assert not other.socket.held
+    world.scheduler.settle()
+    assert not flooding.socket.held
+
+
+def test_what_was_read_before_still_arrives_in_order() -> None:
+    world = World(Policy(rate=None))
+    desktop, phone = world.desktop(), world.phone()
+    for name in "abc":
+        text = "x" * 900_000
+        members = f'"timestamp":1,"message_id":"{name}"'
+        phone.connection.receive(f'{{"type":"user:message","payload":{{"desktop_id":"d1","text":"{text}"}},{members}}}')
+    assert [message["message_id"] for message in desktop.heard()] == ["a", "b", "c"]

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from actors.closing import CloseReason
-from hub.transport import HIGH_WATER, MAX_FRAGMENTS
+from hub.transport import BURST, HIGH_WATER, MAX_FRAGMENTS
 from tests.support.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, frame, frame_head
 from tests.support.sockets import Line, line
 
@@ -283,6 +283,21 @@ async def test_a_peer_that_does_not_read_is_not_read_from_when_reading_is_let_ag
         await wire.frame()
         await wire.sync()
         assert wire.listener.texts == ["later"]
+
+
+async def test_a_peer_that_sends_much_at_once_is_not_read_from_until_others_had_their_turn() -> None:
+    async with line() as wire:
+        some = frame(TEXT, b"x" * 10_000) * 10
+        reading = []
+        for _ in range(BURST // len(some) + 1):
+            give(wire, some)
+            reading.append(wire.hub.is_reading())
+        assert reading == [True] * (len(reading) - 1) + [False]
+        await asyncio.sleep(0)
+        assert wire.hub.is_reading()
+        await wire.send(frame(TEXT, b"later"))
+        await wire.sync()
+        assert wire.listener.texts[-1] == "later"
 
 
 async def test_of_the_pings_that_came_meanwhile_only_the_last_is_answered() -> None:
