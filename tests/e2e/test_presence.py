@@ -59,7 +59,9 @@ async def test_a_desktop_in_the_keys_from_its_coming_to_its_going(hub: HubProces
         assert 0 < hub.redis("TTL", record_key) <= 120
         times = int(record.pop("since")), int(record.pop("last_seen"))
         assert begun <= times[0] <= times[1] <= now_ms()
-        assert int(record.pop("epoch")) >= begun * 1000
+        assert abs(int(record.pop("epoch")) - begun * 1000) < 1_000_000, (
+            "Redis' clock, which is the same machine's here"
+        )
         assert record == {
             "desktop_id": desktop_id,
             "user_id": user,

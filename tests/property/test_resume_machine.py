@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, Protocol
 from unittest.mock import patch
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -573,12 +574,13 @@ SHRINK_FAST = tuple(phase for phase in Phase if phase is not Phase.explain)
 def test_over_the_twin() -> None:
     run_state_machine_as_test(
         lambda: ResumeMachine(MemoryGround()),  # type: ignore[arg-type]  # whatever makes one will do
-        settings=settings(max_examples=200, stateful_step_count=40, deadline=None, phases=SHRINK_FAST),
+        settings=settings(max_examples=120, stateful_step_count=40, deadline=None, phases=SHRINK_FAST),
     )
 
 
-def test_over_a_real_store(shared_server: ValkeyServer) -> None:
+def test_over_a_real_store(shared_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.journal.journal.GATHER_S", 0.0)
     run_state_machine_as_test(
         lambda: ResumeMachine(ValkeyGround(shared_server)),  # type: ignore[arg-type]  # as above
-        settings=settings(max_examples=40, stateful_step_count=30, deadline=None, phases=SHRINK_FAST),
+        settings=settings(max_examples=25, stateful_step_count=30, deadline=None, phases=SHRINK_FAST),
     )
