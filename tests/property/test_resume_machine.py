@@ -40,7 +40,6 @@ from hub.store.client import connect
 from tests.support.actors import FakeTransport, PlainCodec
 from tests.support.memory_journal import Kept, MemoryJournal, Place
 from tests.support.peers import Peer, World
-from tests.support.presence import CALL_MS
 from tests.support.valkey import ValkeyServer
 
 pytest_plugins = ("tests.support.valkey_fixtures",)
@@ -147,6 +146,10 @@ class CountingJournal:
         self._journal.read(user_id, desktop_id, after, answer, newest=newest)
 
 
+PATIENT_MS = 20_000
+"""A machine that is busy with other tests is no outage."""
+
+
 class ValkeyGround:
     """A real one. The loop runs while the actors' hand-turned world waits, and only then."""
 
@@ -189,8 +192,8 @@ class ValkeyGround:
         return self._loop.run_until_complete(work)
 
     async def _start(self) -> RedisJournal:
-        client = connect(self._server.url, CALL_MS)
-        journal = RedisJournal(client, self.limits, timeout_s=CALL_MS / 1000, available=lambda: True)
+        client = connect(self._server.url, PATIENT_MS)
+        journal = RedisJournal(client, self.limits, timeout_s=PATIENT_MS / 1000, available=lambda: True)
         await journal.start()
         self._running = journal, client
         return journal
@@ -198,7 +201,8 @@ class ValkeyGround:
     async def _stop(self) -> None:
         if self._running is not None:
             journal, client = self._running
-            await journal.stop(1)
+            await journal.stop(PATIENT_MS / 1000)
+            assert journal.outages == 0, "outages are the twin's"
             await client.aclose()
 
     async def _done(self) -> None:
