@@ -80,7 +80,9 @@ class DesktopConnection(Connection):
         around, desk = self._around, self._desk
         if desk is None or desk.epoch != self.epoch:  # A newer one came while the hub drains: now that one writes.
             return
-        ring = self._ring or self._begin(desk)
+        ring = self._ring
+        if ring is None:
+            ring = self._begin(desk)
         frame = around.codec.to_mobile(envelope, self._stamp, ring.seq + 1)
         ring.append(frame)
         if kind != "agent:stream":

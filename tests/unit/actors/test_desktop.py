@@ -273,3 +273,12 @@ def test_silence_while_it_waits_is_not_held_against_a_desktop() -> None:
     world.journal.relieve()
     world.advance(30)
     assert desktop.closed() is None
+
+
+def test_a_message_too_large_to_be_kept_is_counted_all_the_same() -> None:
+    world = World(Policy(ring_bytes=1024))
+    phone, desktop = world.phone(), world.desktop()
+    phone.heard()
+    for text in ("small", "x" * 5000, "small", "small"):
+        desktop.say("agent:response", {"text": text})
+    assert [message["offset"] for message in phone.heard()] == ["1-1", "1-2", "1-3", "1-4"]
