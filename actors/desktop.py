@@ -24,7 +24,7 @@ from actors.ports import Authenticator
 from actors.post import PostOffice
 from actors.registry import Desktop
 from actors.ring import Ring
-from actors.routes import DesktopRoute, Handed, MobileRoute
+from actors.routes import DesktopRoute, Handed, MobileRoute, Origin
 from actors.supervisor import Supervisor, Surroundings
 
 RELAYED = FROM_DESKTOPS
@@ -157,7 +157,7 @@ class DesktopConnection(Connection):
             self._handed.append(handed)
         return offer
 
-    def _hand_over_kept(self, letter: Letter, origin: MobileRoute | None) -> bool:
+    def _hand_over_kept(self, letter: Letter, origin: Origin | None) -> bool:
         """Take a letter if the desktop reads and there is room; else it stays in the mailbox until that is so."""
         if not self._takes_mail():
             return False

@@ -6,7 +6,7 @@ from actors.ids import DesktopId, UserId
 from actors.mail import Letter, MailPage, Stored
 from actors.offsets import BEGINNING
 from actors.ports import Mailroom
-from actors.routes import MobileRoute
+from actors.routes import Origin
 
 
 class Feed:
@@ -20,7 +20,7 @@ class Feed:
         user_id: Whose desktop it is.
         desktop_id: Which.
         ready: Whether the desktop reads what it is given.
-        hand_over: Takes the next letter, and the connection that it came from if it goes out from memory; or returns
+        hand_over: Takes the next letter, and what it came from if it goes out from memory; or returns
             False. `read_on` is to be called once the letter is written, or there is room for it.
     """
 
@@ -33,7 +33,7 @@ class Feed:
         desktop_id: DesktopId,
         *,
         ready: Callable[[], bool],
-        hand_over: Callable[[Letter, MobileRoute | None], bool],
+        hand_over: Callable[[Letter, Origin | None], bool],
     ) -> None:
         self._mailroom = mailroom
         self._user = user_id
@@ -54,7 +54,7 @@ class Feed:
             self._reading = True
             self._mailroom.read(self._user, self._desktop_id, self._at, self._take)
 
-    def stored(self, letter: Letter, origin: MobileRoute | None, answer: Stored) -> None:
+    def stored(self, letter: Letter, origin: Origin | None, answer: Stored) -> None:
         """A letter came into the mailbox."""
         if answer.entry <= self._at:
             return  # It was read already.

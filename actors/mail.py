@@ -7,6 +7,9 @@ from typing import TypeAlias
 from actors.ids import DesktopId, DeviceId, UserId
 from actors.offsets import Offset
 
+SERVICE = DeviceId("/service")
+"""Stands in the place of the device for what another service sent. No token can name it (`actors.ids.ID_PATTERN`)."""
+
 
 class Status(StrEnum):
     """What became of a message: `status` of a `receipt` (docs/protocol.md, "Receipts")."""
@@ -30,12 +33,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A phone's message for a desktop.
+    """A phone's message for a desktop, or another service's.
 
     Attributes:
         user_id: The sender's and the desktop's user.
         desktop_id: Whom it is for.
-        device_id: From which device; None if the sender's token names none.
+        device_id: From which device; None if the sender's token names none; `SERVICE` if another service sent it.
         kind: Its type.
         key: What it is remembered by: `message_key` of its `message_id`, or `nameless_key` with something unique.
         frame: The finished frame for the desktop.

@@ -4,7 +4,7 @@ Identities come from verified tokens. Notices are the hub's own messages to a cl
 presence changes are what the mirror writes to Redis.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -15,22 +15,29 @@ from actors.offsets import Offset
 
 @dataclass(frozen=True, slots=True)
 class DesktopIdentity:
-    """Who a Desktop Token speaks for. `expires_at` is in seconds since the epoch."""
+    """Who a Desktop Token speaks for. `expires_at` is in seconds since the epoch.
+
+    `token_id` (its `jti`) and `issued_at` (seconds since the epoch) say which token it was, for revoking it.
+    """
 
     desktop_id: DesktopId
     user_id: UserId
     expires_at: float
     name: str | None = None
     platform: str | None = None
+    token_id: str | None = field(default=None, compare=False)
+    issued_at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class MobileIdentity:
-    """Who a User Token speaks for. `expires_at` is in seconds since the epoch."""
+    """Who a User Token speaks for; `token_id` and `issued_at` as those of a desktop."""
 
     user_id: UserId
     expires_at: float
     device_id: DeviceId | None = None
+    token_id: str | None = field(default=None, compare=False)
+    issued_at: float = field(default=0.0, compare=False)
 
 
 Identity: TypeAlias = DesktopIdentity | MobileIdentity

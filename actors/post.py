@@ -1,13 +1,16 @@
-"""The post office: takes phones' letters to desktops, and tells the senders what became of them (ADR 0008)."""
+"""The post office: takes letters to desktops, and tells the senders what became of them (ADR 0008)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
-from actors.ids import DesktopId
+from actors.errand import Errand
+from actors.ids import DesktopId, DeviceId, UserId
 from actors.inbox import Offer
 from actors.mail import (
+    SERVICE,
     KeptReceipt,
     Known,
     Letter,
@@ -22,7 +25,7 @@ from actors.mail import (
 )
 from actors.messages import Envelope, ErrorCode, Fault, MobileIdentity
 from actors.ports import Mailroom
-from actors.routes import DesktopRoute, Handed, MobileRoute
+from actors.routes import DesktopRoute, Handed, MobileRoute, Origin
 from actors.supervisor import Supervisor, Surroundings
 
 RETRY_UNAVAILABLE_MS = 500
@@ -46,19 +49,33 @@ class PostOffice:
 
     def send(self, origin: MobileRoute, target: DesktopId, envelope: Envelope) -> None:
         """Take a phone's message to a desktop of its own user."""
-        letter = self._letter(origin.identity, target, envelope)
+        who = origin.identity
+        self._post(self._letter(who, who.device_id, target, envelope), origin)
+
+    def send_for_service(
+        self, user_id: UserId, target: DesktopId, envelope: Envelope, answer: Callable[[Receipt | Fault], object]
+    ) -> None:
+        """Take another service's message to a desktop of this user; it has to have a `message_id`.
+
+        `answer` is called once: when the mailroom has answered, or, without the mailroom, when the desktop has it. What
+        becomes of the message later is told to nobody.
+        """
+        letter = self._letter(MobileIdentity(user_id, math.inf), SERVICE, target, envelope)
+        self._post(letter, Errand(answer, self.around.tallies))
+
+    def _post(self, letter: Letter, origin: Origin) -> None:
         if self.around.policy.mailbox:
             origin.letter_under_way(len(letter.frame))
             self.mailroom.store(letter, partial(self._stored, letter, origin))
         else:
             self._directly(letter, origin, ErrorCode.DESKTOP_OFFLINE)
 
-    def _letter(self, who: MobileIdentity, target: DesktopId, envelope: Envelope) -> Letter:
+    def _letter(self, who: MobileIdentity, device_id: DeviceId | None, target: DesktopId, envelope: Envelope) -> Letter:
         codec, name = self.around.codec, envelope.message_id
         return Letter(
             user_id=who.user_id,
             desktop_id=target,
-            device_id=who.device_id,
+            device_id=device_id,
             kind=envelope.type,
             key=nameless_key(f"{self.around.node_id}/{next(self._numbers)}") if name is None else message_key(name),
             frame=codec.to_desktop(envelope, who),
@@ -66,7 +83,7 @@ class PostOffice:
             valid_until=envelope.valid_until,
         )
 
-    def _stored(self, letter: Letter, origin: MobileRoute, answer: StoreAnswer) -> None:
+    def _stored(self, letter: Letter, origin: Origin, answer: StoreAnswer) -> None:
         origin.letter_answered(len(letter.frame))
         match answer:
             case Stored():
@@ -83,7 +100,7 @@ class PostOffice:
             case NotStored.FULL | NotStored.OTHER_CONTENT:
                 self._refuse(letter, origin, _REFUSED[answer])
 
-    def _directly(self, letter: Letter, origin: MobileRoute, absent: ErrorCode) -> None:
+    def _directly(self, letter: Letter, origin: Origin, absent: ErrorCode) -> None:
         """Hand a letter over without the mailbox."""
         if letter.valid_until is not None and letter.valid_until < self.around.clock.wall_ms():
             self._report(letter, origin, Status.EXPIRED)
@@ -147,16 +164,18 @@ class PostOffice:
 
     # -- receipts ------------------------------------------------------------------------------------------------
 
-    def tell(self, sender: Sender, receipt: Receipt, origin: MobileRoute | None = None) -> None:
+    def tell(self, sender: Sender, receipt: Receipt, origin: Origin | None = None) -> None:
         """Tell whoever sent a message what became of it: now, or when the device is back.
 
         Without a device it is the very connection that the message came from, or, if that is gone, all of the user's
-        phones whose tokens name no device.
+        phones whose tokens name no device. A service is not told: nobody waits there.
         """
+        if sender.device_id == SERVICE:
+            return
         self.around.tallies.receipts[receipt.status.value] += 1
         phones = self.supervisor.phones_of(sender)
-        if sender.device_id is None and origin is not None and origin in phones:
-            phones = [origin]
+        if sender.device_id is None and origin is not None:
+            phones = [phone for phone in phones if phone is origin] or phones
         if phones:
             frame, now = self.around.codec.notice(receipt), self.around.clock.monotonic()
             for phone in phones:
@@ -184,13 +203,17 @@ class PostOffice:
             phone.offer(self.around.codec.notice(each.receipt), now)
         phone.after_write(lambda written: self.mailroom.forget(sender, kept[-1].entry) if written else None)
 
-    def _report(self, letter: Letter, origin: MobileRoute | None, status: Status, latest: Status | None = None) -> None:
-        if letter.message_id is not None:
-            receipt = Receipt(letter.message_id, letter.desktop_id, status, latest)
+    def _report(self, letter: Letter, origin: Origin | None, status: Status, latest: Status | None = None) -> None:
+        if letter.message_id is None:
+            return
+        receipt = Receipt(letter.message_id, letter.desktop_id, status, latest)
+        if isinstance(origin, Errand):
+            origin.told(receipt)
+        else:
             self.tell(Sender(letter.user_id, letter.device_id), receipt, origin)
 
     @staticmethod
-    def _refuse(letter: Letter, origin: MobileRoute, code: ErrorCode) -> None:
+    def _refuse(letter: Letter, origin: Origin, code: ErrorCode) -> None:
         text, retry_after_ms = _TEXTS[code]
         origin.undelivered(letter.kind, Fault(code, text, letter.message_id, retry_after_ms))
 

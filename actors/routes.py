@@ -39,10 +39,8 @@ class Route(Protocol):
         ...
 
 
-class MobileRoute(Route, Protocol):
-    """A phone's connection."""
-
-    identity: MobileIdentity
+class Origin(Protocol):
+    """What a letter came from: a phone's connection, or another service's errand (`actors.errand`)."""
 
     def letter_under_way(self, size: int) -> None:
         """A letter of so many bytes was given to the mailroom; who sends faster than it answers is not read from."""
@@ -53,19 +51,25 @@ class MobileRoute(Route, Protocol):
         ...
 
     def undelivered(self, kind: str, fault: Fault) -> None:
-        """Tell the phone that its message goes nowhere."""
+        """Tell the sender that its message goes nowhere."""
         ...
+
+
+class MobileRoute(Route, Origin, Protocol):
+    """A phone's connection."""
+
+    identity: MobileIdentity
 
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A letter in a desktop's inbox, and the connection it came from if that is known.
+    """A letter in a desktop's inbox, and what it came from if that is known.
 
     `kept`: it is in the mailbox until it is settled.
     """
 
     letter: Letter
-    origin: MobileRoute | None
+    origin: Origin | None
     kept: bool
 
 

@@ -135,6 +135,22 @@ class Supervisor:
         phone = user.devices.get(sender.device_id)
         return () if phone is None else (phone,)
 
+    def connections(self, user_id: UserId | None = None) -> list[DesktopRoute | MobileRoute]:
+        """All connections that have joined and aren't ending, or those of one user."""
+        user = None if user_id is None else self._users.get(user_id)
+        users = self._users.values() if user_id is None else () if user is None else (user,)
+        found: list[DesktopRoute | MobileRoute] = []
+        for each in users:
+            found += each.mobiles
+            found += [desktop.connection for desktop in each.desktops.values() if desktop.connection is not None]
+        return found
+
+    def connection_of(self, desktop_id: DesktopId) -> DesktopRoute | None:
+        """The connection of a desktop, whoever owns it, if it is there."""
+        record = self._records.get(desktop_id)
+        desktop = None if record is None else self._registry.find(record.user_id, desktop_id)
+        return None if desktop is None else desktop.connection
+
     def connected_desktops(self) -> list[DesktopRoute]:
         """The connections of all desktops that are there."""
         return [each.connection for each in self._registry.present() if each.connection is not None]

@@ -10,9 +10,13 @@ from sanic_ext.extensions.openapi.extension import OpenAPIExtension
 
 from hub.config import Settings
 from hub.node import Node
+from hub.routes.events import KEEP_ALIVE_S, add_events
 from hub.routes.health import add_health
+from hub.routes.letters import add_letters
+from hub.routes.nodes import add_nodes
 from hub.routes.presence import add_presence
 from hub.routes.problems import ProblemErrors
+from hub.routes.revoke import add_revocation
 from hub.routes.sockets import add_sockets
 from hub.upgrade import Door
 
@@ -29,10 +33,10 @@ _CONFIG = {
     "REQUEST_MAX_HEADER_SIZE": 16384,
     "REQUEST_MAX_SIZE": 262_144,
     "REQUEST_TIMEOUT": 5,
-    "RESPONSE_TIMEOUT": 15,
+    "RESPONSE_TIMEOUT": 2 * KEEP_ALIVE_S,
     "OAS_URL_PREFIX": "/docs",
     "API_TITLE": "Tether Hub",
-    "API_DESCRIPTION": "Presence look-ups and health. The WebSocket contract is in docs/protocol.md.",
+    "API_DESCRIPTION": "Presence, messages to desktops, and health. The WebSocket contract is in docs/protocol.md.",
 }
 
 
@@ -48,6 +52,10 @@ def create_app(settings: Settings, node: Node) -> Sanic[Any, Any]:
     add_sockets(app, node)
     add_health(app, node)
     add_presence(app, node)
+    add_letters(app, node)
+    add_nodes(app, node)
+    add_events(app, node)
+    add_revocation(app, node)
     return app
 
 

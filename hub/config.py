@@ -136,6 +136,12 @@ class Settings(BaseSettings):
     jwt_require_jti: bool = Field(default=False, description="whether every token must carry a jti")
     jwt_leeway_s: float = Field(default=10, ge=0, le=120, description="how far the clocks of issuer and hub may differ")
     token_grace_s: Wait = Field(default=0, description="how long a live connection outlives its token")
+    revocation_ttl_s: int = Field(
+        default=30 * _DAY_S,
+        ge=1,
+        le=400 * _DAY_S,
+        description="how long revoked tokens are refused at most: as long as any token lives",
+    )
     allow_query_token: bool = Field(default=True, description="whether ?token= is accepted")
     allowed_origins: Annotated[frozenset[str], BeforeValidator(parse_origins)] = Field(
         default=frozenset(),

@@ -31,6 +31,7 @@ class NodeCollector(Collector):
         yield from self._presence()
         yield from self._mail()
         yield from self._journal()
+        yield from self._revocations()
 
     def _connections(self) -> Metric:
         family = GaugeMetricFamily("hub_connections", "Open connections by kind.", labels=["kind"])
@@ -114,3 +115,11 @@ class NodeCollector(Collector):
         yield CounterMetricFamily("hub_journal_stale", "Writes that met a newer epoch.", journal.stale)
         yield CounterMetricFamily("hub_journal_dropped", "Journal entries given up in outages.", journal.dropped)
         yield GaugeMetricFamily("hub_journal_lag_seconds", "Age of the oldest unwritten entry.", journal.lag_s)
+
+    def _revocations(self) -> Iterable[Metric]:
+        kept = self._node.revocations
+        yield GaugeMetricFamily("hub_revocations", "Revocations in force.", kept.in_force)
+        known = float(kept.up_to_date)
+        yield GaugeMetricFamily("hub_revocations_known", "Whether all revocations in Redis are known here.", known)
+        yield GaugeMetricFamily("hub_revocations_unwritten", "Revocations not found in Redis yet.", kept.unwritten)
+        yield CounterMetricFamily("hub_revocations_dropped", "Revocations forgotten too soon.", kept.dropped)

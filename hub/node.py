@@ -6,7 +6,7 @@ import math
 import random
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from actors.clock import EpochSource, SystemClock
 from actors.desktop import DesktopConnection
@@ -26,12 +26,17 @@ from hub.auth.build import build_keys, build_verifier
 from hub.auth.refresh import LiveRefresher
 from hub.config import Settings
 from hub.embedded_valkey import EmbeddedValkey
+from hub.events.presence_events import PresenceEvents
 from hub.journal.journal import RedisJournal
 from hub.journal.limits import JournalLimits
 from hub.mail.limits import MailLimits
 from hub.mail.room import RedisMailroom
 from hub.presence.mirror import PresenceMirror
 from hub.presence.store import RedisPresenceStore
+from hub.revocation.closing import close_revoked
+from hub.revocation.keeper import RevocationKeeper
+from hub.revocation.known import KnownRevocations, Target
+from hub.revocation.stream import RevocationStream
 from hub.store.client import connect
 from hub.wire import JsonCodec
 
@@ -49,6 +54,7 @@ class Node:
     """The hub's behaviour on one event loop; make it inside that loop.
 
     Attributes:
+        since: When it began, in milliseconds since the epoch.
         ready: Whether new sockets may come in.
         refused_sockets: Sockets that are open only to be told why they may not come in.
         refusals: Handshakes that were refused, by (kind, reason).
@@ -58,6 +64,7 @@ class Node:
         self.settings = settings
         self.node_id = NodeId(f"{settings.node_name}/{secrets.token_hex(4)}")
         self.clock = SystemClock()
+        self.since = self.clock.wall_ms()
         self.codec = JsonCodec(self.clock)
         self.tallies = Tallies()
         self.refusals: Counter[tuple[str, str]] = Counter()
@@ -67,7 +74,8 @@ class Node:
         self._loop = asyncio.get_running_loop()
         self._epochs = EpochSource(self.clock)
         self._keys = build_keys(settings, self.clock)
-        self.verifier = build_verifier(settings, self._keys, self.clock)
+        self._revoked = KnownRevocations(self.clock)
+        self.verifier = build_verifier(settings, self._keys, self.clock, self._revoked)
         self._refresher = LiveRefresher(self.verifier)
         self._valkey = EmbeddedValkey(settings.data_dir) if settings.redis_url is None else None
         self._redis = connect(settings.redis_url or self._embedded_url(), settings.redis_timeout_ms)
@@ -99,6 +107,8 @@ class Node:
             tell=self._tell_sender,
             returned=self._read_mailboxes,
         )
+        self.revocations = self._new_keeper()
+        self.events = PresenceEvents(self._redis, timeout_s=settings.redis_timeout_ms / 1000)
         self.turns = Turns(self._loop)
         self._around = Surroundings(
             node_id=self.node_id,
@@ -138,6 +148,8 @@ class Node:
         await self.mirror.settled(self.settings.redis_timeout_ms / 1000)
         await self.journal.start()
         await self.mailroom.start()
+        await self.events.start()
+        await self.revocations.start()
         self.ready = True
         log.info("the node %s is ready", self.node_id)
 
@@ -146,6 +158,7 @@ class Node:
         if self._drain is not None:
             return
         self.ready = False
+        self.events.close()
         done = asyncio.Event()
         self._drain = Drain(
             self.supervisor,
@@ -179,6 +192,8 @@ class Node:
         if self._turning is not None:
             self._turning.cancel()
         await asyncio.gather(*(part.stop(FLUSH_S) for part in (self.mirror, self.journal, self.mailroom)))
+        await self.revocations.stop()
+        await self.events.stop()
         await self._refresher.aclose()
         await self._keys.aclose()
         await self._redis.aclose()
@@ -241,6 +256,22 @@ class Node:
     def _embedded_url(self) -> str:
         assert self._valkey is not None  # noqa: S101 - made when there is no URL
         return self._valkey.url
+
+    def _new_keeper(self) -> RevocationKeeper:
+        settings = self.settings
+        longest_s, leeway_s = settings.revocation_ttl_s, settings.jwt_leeway_s
+        stream = RevocationStream(
+            self._redis,
+            kept_s=longest_s + leeway_s,
+            timeout_s=settings.redis_timeout_ms / 1000,
+            clock=self.clock,
+        )
+        return RevocationKeeper(
+            stream, self._revoked, longest_s=longest_s, leeway_s=leeway_s, clock=self.clock, close=self._close_revoked
+        )
+
+    def _close_revoked(self, targets: Collection[Target]) -> int:
+        return close_revoked(self.supervisor, self._revoked, targets)
 
     def _tell_sender(self, sender: Sender, receipt: Receipt) -> None:
         self.post.tell(sender, receipt)

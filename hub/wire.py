@@ -5,6 +5,7 @@ checked to be JSON and an object, and forwarded byte for byte. The rules that a 
 repeated names, endless numbers) are in `wire_rules.py`.
 """
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Annotated, Any, TypeVar, cast
 
@@ -35,8 +36,8 @@ _SHORT = 2 * MAX_DEPTH
 _OPENING_BRACE = 0x7B
 _BEFORE_PAYLOAD = len('{"type":"","payload":')
 _UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeEncodeError)
-_Millis = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
-_MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+MessageId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 
 
 class Received(msgspec.Struct, gc=False):
@@ -44,9 +45,9 @@ class Received(msgspec.Struct, gc=False):
 
     type: str
     payload: msgspec.Raw
-    timestamp: _Millis
-    name: _MessageId | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="message_id")
-    until: _Millis | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="valid_until")
+    timestamp: Millis
+    name: MessageId | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="message_id")
+    until: Millis | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="valid_until")
 
     @property
     def message_id(self) -> str | None:
@@ -60,7 +61,7 @@ class Received(msgspec.Struct, gc=False):
 
 
 class _Named(msgspec.Struct, gc=False):
-    message_id: _MessageId
+    message_id: MessageId
 
 
 class _Labelled(msgspec.Struct, gc=False):
@@ -75,7 +76,7 @@ class _Addressed(msgspec.Struct, gc=False):
 
 class _NewSession(msgspec.Struct, gc=False):
     desktop_id: str
-    session_id: _MessageId
+    session_id: MessageId
 
 
 class _Farewell(msgspec.Struct, gc=False):
@@ -136,6 +137,18 @@ class JsonCodec:
                 return _bad_envelope(text, problem)
         self._last, self._last_body = envelope, body
         return envelope
+
+    def compose(
+        self, kind: str, payload: Mapping[str, msgspec.Raw], message_id: str, valid_until: int | msgspec.UnsetType
+    ) -> Received | Fault:
+        """Make the envelope of what another service wants said, or tell what is wrong with it.
+
+        Every member of `payload` stays as it is, byte for byte.
+        """
+        members = {"type": kind, "payload": payload, "timestamp": self._clock.wall_ms(), "message_id": message_id}
+        if not isinstance(valid_until, msgspec.UnsetType):
+            members["valid_until"] = valid_until
+        return self.decode(self._encode(members).decode())
 
     def to_mobile(self, envelope: Envelope, stamp: bytes, seq: int) -> bytes:
         """Encode for phones: the envelope without what the sender had no right to say, the stamp and the number."""

@@ -3,7 +3,7 @@
 from actors.clock import Clock
 from hub.auth.jwks_keys import JwksKeys
 from hub.auth.keys import KeySet, SharedSecrets
-from hub.auth.tokens import TokenVerifier
+from hub.auth.tokens import Revocations, TokenVerifier
 from hub.config import Settings
 
 
@@ -19,7 +19,9 @@ def build_keys(settings: Settings, clock: Clock) -> KeySet:
     return SharedSecrets(unnamed, settings.jwt_secrets)
 
 
-def build_verifier(settings: Settings, keys: KeySet, clock: Clock) -> TokenVerifier:
+def build_verifier(
+    settings: Settings, keys: KeySet, clock: Clock, revocations: Revocations | None = None
+) -> TokenVerifier:
     """Return a verifier with the rules of the settings."""
     return TokenVerifier(
         keys,
@@ -27,4 +29,5 @@ def build_verifier(settings: Settings, keys: KeySet, clock: Clock) -> TokenVerif
         require_jti=settings.jwt_require_jti,
         leeway_s=settings.jwt_leeway_s,
         clock=clock,
+        revocations=revocations,
     )

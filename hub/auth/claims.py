@@ -11,7 +11,8 @@ import msgspec
 from hub.auth.refusal import TokenRefused
 
 _YEAR_10000_S = 253_402_300_800
-_JTI_CHARS = 256
+JTI_CHARS = 256
+"""The longest `jti` that counts as one."""
 
 
 class TokenKind(Enum):
@@ -56,6 +57,12 @@ def read_claims(text: bytes) -> Claims:
         raise TokenRefused("token_invalid", "the token's claims are not a JSON object") from None
 
 
+def token_id(claims: Claims) -> str | None:
+    """Return the token's name, or None if its `jti` isn't a string of 1 to `JTI_CHARS` characters."""
+    jti = claims.jti
+    return jti if isinstance(jti, str) and 0 < len(jti) <= JTI_CHARS else None
+
+
 @dataclass(frozen=True, slots=True)
 class ClaimRules:
     """What claims are held against. `leeway_s`: how far the clocks of issuer and hub may differ."""
@@ -73,8 +80,8 @@ class ClaimRules:
         _check_audience(claims.aud, kind)
         if self.issuer is not None and claims.iss != self.issuer:
             raise TokenRefused("token_invalid", "the token is from another issuer (iss)")
-        if self.require_jti and not (isinstance(claims.jti, str) and 0 < len(claims.jti) <= _JTI_CHARS):
-            raise TokenRefused("token_invalid", f"the token should carry a jti of at most {_JTI_CHARS} characters")
+        if self.require_jti and token_id(claims) is None:
+            raise TokenRefused("token_invalid", f"the token should carry a jti of at most {JTI_CHARS} characters")
         self._check_times(claims, now_s)
 
     def _check_times(self, claims: Claims, now_s: float) -> None:

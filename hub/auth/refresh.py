@@ -46,7 +46,7 @@ class LiveRefresher:
                 self._wait_for_keys(loop, current, token, answer)
                 return
             verdict = _come_back()
-        loop.call_soon(answer, verdict)
+        loop.call_soon(self._tell, answer, verdict)
 
     async def aclose(self) -> None:
         """End what is under way; whoever waits is told `unavailable`."""
@@ -69,10 +69,19 @@ class LiveRefresher:
         except TokenRefused as refused:
             return _fault(refused)
 
+    def _tell(self, answer: Answer, verdict: Identity | Fault) -> None:
+        """Answer. The token may have been revoked since it was checked, and for a device that it doesn't name."""
+        if not isinstance(verdict, Fault):
+            try:
+                self._verifier.check_revoked(verdict)
+            except TokenRefused as refused:
+                verdict = _fault(refused)
+        answer(verdict)
+
     def _wait_for_keys(self, loop: asyncio.AbstractEventLoop, current: Identity, token: str, answer: Answer) -> None:
         def finish(task: asyncio.Task[Identity | Fault]) -> None:
             self._waiting.discard(task)
-            answer(_outcome(task))
+            self._tell(answer, _outcome(task))
 
         task = loop.create_task(self._judge(current, token), name="auth-refresh")
         self._waiting.add(task)

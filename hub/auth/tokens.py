@@ -5,18 +5,26 @@
 """
 
 import re
-from dataclasses import dataclass
-from typing import Literal, NoReturn, TypeAlias, overload
+from dataclasses import dataclass, field
+from typing import Literal, NoReturn, Protocol, TypeAlias, overload
 
 from actors.clock import Clock
 from actors.ids import DesktopId, DeviceId, UserId, is_id
 from actors.messages import DesktopIdentity, MobileIdentity
-from hub.auth.claims import ClaimRules, Claims, TokenKind, read_claims
+from hub.auth.claims import ClaimRules, Claims, TokenKind, read_claims, token_id
 from hub.auth.compact import take_apart
 from hub.auth.keys import KeyMiss, KeySet, VerificationKey
 from hub.auth.refusal import TokenRefused
 
-__all__ = ["KeysNeeded", "ServiceIdentity", "TokenIdentity", "TokenKind", "TokenRefused", "TokenVerifier"]
+__all__ = [
+    "KeysNeeded",
+    "Revocations",
+    "ServiceIdentity",
+    "TokenIdentity",
+    "TokenKind",
+    "TokenRefused",
+    "TokenVerifier",
+]
 
 _LABEL_CHARS = 128
 # Control characters, line separators, and the marks that turn the direction of text around.
@@ -29,9 +37,18 @@ class ServiceIdentity:
 
     service: str
     expires_at: float
+    token_id: str | None = field(default=None, compare=False)
 
 
 TokenIdentity: TypeAlias = DesktopIdentity | MobileIdentity | ServiceIdentity
+
+
+class Revocations(Protocol):
+    """Which tokens were taken back before they ran out."""
+
+    def cover(self, identity: TokenIdentity) -> bool:
+        """Tell whether the token that speaks for `identity` is revoked, as far as this node knows; asks nobody."""
+        ...
 
 
 class KeysNeeded(Exception):  # noqa: N818 - an expected answer, not a fault of the program
@@ -47,14 +64,23 @@ class TokenVerifier:
         require_jti: Whether a `jti` is demanded.
         leeway_s: How far the clocks of issuer and hub may differ.
         clock: Its wall time is held against `exp`, `iat` and `nbf`.
+        revocations: Asked last, about tokens that are good otherwise; without them nothing is revoked.
     """
 
-    __slots__ = ("_clock", "_keys", "_rules")
+    __slots__ = ("_clock", "_keys", "_revocations", "_rules")
 
     def __init__(
-        self, keys: KeySet, *, issuer: str | None = None, require_jti: bool = False, leeway_s: float = 10, clock: Clock
+        self,
+        keys: KeySet,
+        *,
+        issuer: str | None = None,
+        require_jti: bool = False,
+        leeway_s: float = 10,
+        clock: Clock,
+        revocations: Revocations | None = None,
     ) -> None:
         self._keys = keys
+        self._revocations = revocations
         self._rules = ClaimRules(issuer, require_jti, leeway_s)
         self._clock = clock
 
@@ -87,7 +113,18 @@ class TokenVerifier:
         self._rules.check(claims, kind, now_s)
         # A token that only the leeway lets in runs out with the leeway, not at once.
         expires_at = float(claims.exp) if claims.exp > now_s else claims.exp + self._rules.leeway_s
-        return _identity(claims, kind, expires_at)
+        identity = _identity(claims, kind, expires_at)
+        self.check_revoked(identity)
+        return identity
+
+    def check_revoked(self, identity: TokenIdentity) -> None:
+        """Let pass whose token isn't revoked.
+
+        Raises:
+            TokenRefused: `token_invalid`, if it is.
+        """
+        if self._revocations is not None and self._revocations.cover(identity):
+            raise TokenRefused("token_invalid", "the token was revoked; ask its issuer for a new one")
 
     @overload
     async def verify(self, token: str, kind: Literal[TokenKind.DESKTOP]) -> DesktopIdentity: ...
@@ -136,12 +173,14 @@ def _identity(claims: Claims, kind: TokenKind, expires_at: float) -> TokenIdenti
                 expires_at=expires_at,
                 name=_label(claims.name),
                 platform=_label(claims.platform),
+                token_id=token_id(claims),
+                issued_at=claims.iat,
             )
         case TokenKind.MOBILE:
             device = None if claims.device_id is None else DeviceId(_id(claims.device_id, "device_id"))
-            return MobileIdentity(user_id=UserId(subject), expires_at=expires_at, device_id=device)
+            return MobileIdentity(UserId(subject), expires_at, device, token_id(claims), issued_at=claims.iat)
         case TokenKind.INTERNAL:
-            return ServiceIdentity(service=subject, expires_at=expires_at)
+            return ServiceIdentity(service=subject, expires_at=expires_at, token_id=token_id(claims))
 
 
 def _id(text: str | None, claim: str) -> str:

@@ -1,7 +1,7 @@
 """Where a desktop is: what other services ask, with a Service Token (docs/protocol.md, "Presence over HTTP")."""
 
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 from pydantic import BaseModel, Field, ValidationError
@@ -9,12 +9,10 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic_ext import openapi
 
 from actors.ids import ID_PATTERN, DesktopId, UserId, is_id
-from hub.auth.refusal import TokenRefused
-from hub.auth.tokens import TokenKind
 from hub.node import Node
 from hub.presence.answers import PresenceAnswer
-from hub.routes.bearer import bearer_token
 from hub.routes.problems import Problem
+from hub.routes.service import check_service
 
 MOST_IDS = 1000
 
@@ -32,7 +30,7 @@ def add_presence(app: Sanic[Any, Any], node: Node) -> None:
     @openapi.summary("Where one desktop is.")
     @openapi.secured("service_token")
     async def desktop(request: Request, desktop_id: str) -> HTTPResponse:
-        await _check_service(node, request)
+        await check_service(node, request)
         answer = await node.presence.desktop(DesktopId(_id(desktop_id)))
         return _json(_public(answer))
 
@@ -40,7 +38,7 @@ def add_presence(app: Sanic[Any, Any], node: Node) -> None:
     @openapi.summary("Where a user's desktops are.")
     @openapi.secured("service_token")
     async def user(request: Request, user_id: str) -> HTTPResponse:
-        await _check_service(node, request)
+        await check_service(node, request)
         found = await node.presence.user(UserId(_id(user_id)))
         desktops = [_public(answer) for answer in found.desktops]
         return _json({"user_id": found.user_id, "state": found.state, "as_of": found.as_of, "desktops": desktops})
@@ -50,24 +48,9 @@ def add_presence(app: Sanic[Any, Any], node: Node) -> None:
     @openapi.secured("service_token")
     @openapi.body({"application/json": PresenceQuery.model_json_schema()})
     async def query(request: Request) -> HTTPResponse:
-        await _check_service(node, request)
+        await check_service(node, request)
         ids = [DesktopId(_id(desktop_id)) for desktop_id in _read_query(request).desktop_ids]
         return _json({"desktops": [_public(answer) for answer in await node.presence.desktops(ids)]})
-
-
-async def _check_service(node: Node, request: Request) -> None:
-    token = bearer_token(request)
-    try:
-        if token is None:
-            _refuse_without_token()
-        await node.verifier.verify(token, TokenKind.INTERNAL)
-    except TokenRefused as refused:
-        node.count_refusal("internal", refused.code)
-        raise Problem.of(refused) from None
-
-
-def _refuse_without_token() -> NoReturn:
-    raise TokenRefused("token_invalid", "no token: send Authorization: Bearer TOKEN with a Service Token")
 
 
 def _id(text: str) -> str:

@@ -9,8 +9,8 @@ from redis.backoff import NoBackoff
 
 SCHEMES = ("redis", "rediss", "unix")
 PRESENCE_CONNECTIONS = 6
-MOST_CONNECTIONS = PRESENCE_CONNECTIONS + 2
-"""Presence, and one each for the mail and for the journal."""
+MOST_CONNECTIONS = PRESENCE_CONNECTIONS + 4
+"""Presence, and one each for the mail, the journal, the revocations and the events."""
 
 
 def connect(url: str, timeout_ms: int) -> Redis:

@@ -47,6 +47,14 @@ class Pages:
 
 
 @dataclass
+class Kept:
+    in_force: int = 41
+    up_to_date: bool = True
+    unwritten: int = 42
+    dropped: int = 43
+
+
+@dataclass
 class FewNode:
     """What the metrics read of a node."""
 
@@ -56,6 +64,7 @@ class FewNode:
     mirror: Mirror = field(default_factory=Mirror)
     mailroom: Mail = field(default_factory=Mail)
     journal: Pages = field(default_factory=Pages)
+    revocations: Kept = field(default_factory=Kept)
 
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
@@ -193,3 +202,12 @@ def test_replays_gaps_and_the_state_of_the_journal_are_told(scraped: Scraped) ->
     assert scraped.get("hub_journal_stale_total") == 32
     assert scraped.get("hub_journal_dropped_total") == 33
     assert scraped.get("hub_journal_lag_seconds") == 0.75
+
+
+def test_revocations_are_told(scraped: Scraped) -> None:
+    assert scraped.get("hub_revocations") == 41
+    assert scraped.get("hub_revocations_known") == 1
+    assert scraped.get("hub_revocations_unwritten") == 42
+    assert scraped.get("hub_revocations_dropped_total") == 43
+    scraped.node.revocations.up_to_date = False
+    assert scraped.get("hub_revocations_known") == 0

@@ -10,7 +10,7 @@ from hub.auth import refresh as refresh_module
 from hub.auth.jwks_keys import JwksKeys
 from hub.auth.keys import KeyMiss, SharedSecrets
 from hub.auth.refresh import LiveRefresher
-from hub.auth.tokens import TokenVerifier
+from hub.auth.tokens import TokenIdentity, TokenVerifier
 from tests.unit.hub.auth.support import (
     NOW_S,
     SECRET,
@@ -151,3 +151,56 @@ async def test_a_bug_is_logged_and_answered(caplog: pytest.LogCaptureFixture) ->
     assert fault.code is ErrorCode.UNAVAILABLE
     assert "a bug" in caplog.text
     assert token not in caplog.text
+
+
+class Revocations:
+    """What is revoked changes as a test goes on."""
+
+    def __init__(self) -> None:
+        self.tokens: set[str | None] = set()
+        self.devices: set[str | None] = set()
+
+    def cover(self, identity: TokenIdentity) -> bool:
+        device = identity.device_id if isinstance(identity, MobileIdentity) else None
+        return identity.token_id in self.tokens or (device is not None and device in self.devices)
+
+
+def _revocable() -> tuple[LiveRefresher, Revocations]:
+    revocations = Revocations()
+    return LiveRefresher(TokenVerifier(SharedSecrets(SECRET), clock=HandClock(), revocations=revocations)), revocations
+
+
+async def test_a_revoked_token_refreshes_nothing() -> None:
+    refresher, revocations = _revocable()
+    revocations.tokens = {"gone"}
+    fault = await _answer(refresher, DESKTOP, sign(desktop_claims(jti="gone")))
+    assert isinstance(fault, Fault)
+    assert (fault.code, "revoked" in fault.text) == (ErrorCode.TOKEN_INVALID, True)
+    assert await _answer(refresher, DESKTOP, sign(desktop_claims(jti="other", exp=LATER))) == replace(
+        DESKTOP, expires_at=LATER
+    )
+
+
+async def test_a_token_that_is_revoked_before_the_answer_refreshes_nothing() -> None:
+    refresher, revocations = _revocable()
+    answers: list[Identity | Fault] = []
+    refresher.refresh(DESKTOP, sign(desktop_claims(jti="gone")), answers.append)
+    revocations.tokens = {"gone"}
+    await asyncio.sleep(0)
+    [fault] = answers
+    assert isinstance(fault, Fault)
+    assert fault.code is ErrorCode.TOKEN_INVALID
+
+
+async def test_a_nameless_token_doesnt_refresh_a_device_that_is_revoked() -> None:
+    refresher, revocations = _revocable()
+    revocations.devices = {"phone"}
+    fault = await _answer(refresher, MOBILE, sign(mobile_claims(exp=LATER)))
+    assert isinstance(fault, Fault)
+    assert fault.code is ErrorCode.TOKEN_INVALID
+
+
+async def test_the_connection_goes_on_under_the_new_tokens_name() -> None:
+    answer = await _answer(_refresher(), MOBILE, sign(mobile_claims(jti="new", iat=NOW_S - 3, exp=LATER)))
+    assert isinstance(answer, MobileIdentity)
+    assert (answer.token_id, answer.issued_at) == ("new", NOW_S - 3)

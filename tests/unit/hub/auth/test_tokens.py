@@ -4,7 +4,7 @@ from pydantic import SecretStr
 from actors.messages import DesktopIdentity, MobileIdentity
 from hub.auth.jwks_keys import REFETCH_S, JwksKeys
 from hub.auth.keys import KeyMiss, SharedSecrets
-from hub.auth.tokens import KeysNeeded, ServiceIdentity, TokenKind, TokenRefused, TokenVerifier
+from hub.auth.tokens import KeysNeeded, ServiceIdentity, TokenIdentity, TokenKind, TokenRefused, TokenVerifier
 from hub.config_values import NamedSecret
 from tests.unit.hub.auth.support import (
     NOW_S,
@@ -166,3 +166,47 @@ async def test_keys_that_never_come_are_unavailable() -> None:
     with pytest.raises(TokenRefused) as caught:
         await verifier.verify(sign(desktop_claims()), TokenKind.DESKTOP)
     assert caught.value.code == "unavailable"
+
+
+@pytest.mark.parametrize(
+    ("jti", "token_id"), [(None, None), ("a", "a"), ("x" * 256, "x" * 256), ("x" * 257, None), ("", None), (7, None)]
+)
+def test_an_identity_says_which_token_it_is_from(jti: object, token_id: str | None) -> None:
+    verifier = _verifier()
+    desktop = verifier.verify_now(sign(desktop_claims(jti=jti, iat=NOW_S - 0.5)), TokenKind.DESKTOP)
+    mobile = verifier.verify_now(sign(mobile_claims(jti=jti, iat=NOW_S - 7)), TokenKind.MOBILE)
+    service = verifier.verify_now(sign(mobile_claims(jti=jti, aud="internal")), TokenKind.INTERNAL)
+    assert desktop.token_id == mobile.token_id == service.token_id == token_id
+    assert (desktop.issued_at, mobile.issued_at) == (NOW_S - 0.5, NOW_S - 7)
+
+
+class Revoked:
+    """Has revoked one token, and remembers what it was asked."""
+
+    def __init__(self, token_id: str) -> None:
+        self.token_id = token_id
+        self.asked: list[TokenIdentity] = []
+
+    def cover(self, identity: TokenIdentity) -> bool:
+        self.asked.append(identity)
+        return identity.token_id == self.token_id
+
+
+@pytest.mark.parametrize("kind", TokenKind)
+async def test_a_revoked_token_is_refused_whatever_it_opens(kind: TokenKind) -> None:
+    verifier = _verifier(revocations=Revoked("gone"))
+    refused = _refusal(sign(desktop_claims(aud=kind.value, jti="gone")), kind, verifier)
+    assert (refused.code, refused.status) == ("token_invalid", 401)
+    assert "revoked" in refused.text
+    good = sign(desktop_claims(aud=kind.value, jti="other"))
+    assert verifier.verify_now(good, kind).token_id == "other"
+    with pytest.raises(TokenRefused, match="revoked"):
+        await verifier.verify(sign(desktop_claims(aud=kind.value, jti="gone")), kind)
+
+
+def test_only_a_token_that_is_good_otherwise_is_asked_for() -> None:
+    revoked = Revoked("gone")
+    verifier = _verifier(revocations=revoked)
+    assert "signature" in _refusal(sign(desktop_claims(jti="gone"), SECRET[::-1]), verifier=verifier).text
+    assert _refusal(sign(desktop_claims(jti="gone", exp=NOW_S - 60)), verifier=verifier).code == "token_expired"
+    assert revoked.asked == []
