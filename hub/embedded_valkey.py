@@ -226,7 +226,7 @@ def _make_data_dir(data_dir: Path) -> None:
     """Make the directory, readable for its owner only; one that somebody keeps other things in is left as it is."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     ours = (data_dir / "hub.lock").exists() or not any(data_dir.iterdir())
-    if ours:
+    if ours and data_dir.stat().st_uid == os.geteuid():
         data_dir.chmod(0o700)
     elif data_dir.stat().st_mode & 0o077:
         log.warning("others on this machine may read the data directory %s", data_dir)

@@ -8,6 +8,7 @@ _COMMANDS = {
     "serve": "Run the hub.",
     "token": "Mint a token for a desktop, a mobile or a service.",
     "config": "Show the settings in force and where they come from.",
+    "doctor": "Look for what is wrong, and say what to do about it.",
     "demo": "Show a desktop and a phone talking through a running hub.",
     "phone": "Be a phone: send messages to a desktop and watch the answers.",
     "desktop": "Be a desktop: run a command for every message of its owner.",

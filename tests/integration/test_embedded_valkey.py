@@ -265,3 +265,15 @@ def test_the_start_takes_little_time(valkey: EmbeddedValkey) -> None:
     valkey.start()
     asyncio.run(valkey.wait_ready(10))
     assert time.monotonic() - begun < 2
+
+
+def test_a_directory_that_another_user_owns_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    folder.chmod(0o777)
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)  # A volume of Kubernetes is root's, and open to all.
+    _make_data_dir(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o777
+    assert "others on this machine may read" in caplog.text
