@@ -22,6 +22,7 @@ from hub.embedded_valkey import (
     DataDirInUse,
     EmbeddedValkey,
     EmbeddedValkeyFailed,
+    _make_data_dir,
     socket_path,
 )
 from tests.support.presence import eventually
