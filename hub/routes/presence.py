@@ -3,16 +3,15 @@
 from dataclasses import asdict
 from typing import Any
 
-import msgspec
 from pydantic import BaseModel, Field, ValidationError
 from sanic import HTTPResponse, Request, Sanic
 from sanic_ext import openapi
 
-from actors.ids import ID_PATTERN, DesktopId, UserId, is_id
+from actors.ids import DesktopId, UserId
 from hub.node import Node
 from hub.presence.answers import PresenceAnswer
 from hub.routes.problems import Problem
-from hub.routes.service import check_service
+from hub.routes.service import check_service, checked_id, json_response
 
 MOST_IDS = 1000
 
@@ -31,17 +30,19 @@ def add_presence(app: Sanic[Any, Any], node: Node) -> None:
     @openapi.secured("service_token")
     async def desktop(request: Request, desktop_id: str) -> HTTPResponse:
         await check_service(node, request)
-        answer = await node.presence.desktop(DesktopId(_id(desktop_id)))
-        return _json(_public(answer))
+        answer = await node.presence.desktop(DesktopId(checked_id(desktop_id)))
+        return json_response(_public(answer))
 
     @app.get("/internal/presence/users/<user_id:str>", unquote=True)
     @openapi.summary("Where a user's desktops are.")
     @openapi.secured("service_token")
     async def user(request: Request, user_id: str) -> HTTPResponse:
         await check_service(node, request)
-        found = await node.presence.user(UserId(_id(user_id)))
+        found = await node.presence.user(UserId(checked_id(user_id)))
         desktops = [_public(answer) for answer in found.desktops]
-        return _json({"user_id": found.user_id, "state": found.state, "as_of": found.as_of, "desktops": desktops})
+        return json_response(
+            {"user_id": found.user_id, "state": found.state, "as_of": found.as_of, "desktops": desktops}
+        )
 
     @app.post("/internal/presence/query")
     @openapi.summary(f"Where up to {MOST_IDS} desktops are, in the order asked for.")
@@ -49,14 +50,8 @@ def add_presence(app: Sanic[Any, Any], node: Node) -> None:
     @openapi.body({"application/json": PresenceQuery.model_json_schema()})
     async def query(request: Request) -> HTTPResponse:
         await check_service(node, request)
-        ids = [DesktopId(_id(desktop_id)) for desktop_id in _read_query(request).desktop_ids]
-        return _json({"desktops": [_public(answer) for answer in await node.presence.desktops(ids)]})
-
-
-def _id(text: str) -> str:
-    if not is_id(text):
-        raise Problem(400, "bad_request", f"an id matches {ID_PATTERN.pattern}")
-    return text
+        ids = [DesktopId(checked_id(desktop_id)) for desktop_id in _read_query(request).desktop_ids]
+        return json_response({"desktops": [_public(answer) for answer in await node.presence.desktops(ids)]})
 
 
 def _read_query(request: Request) -> PresenceQuery:
@@ -71,7 +66,3 @@ def _read_query(request: Request) -> PresenceQuery:
 
 def _public(answer: PresenceAnswer) -> dict[str, Any]:
     return asdict(answer)
-
-
-def _json(body: object) -> HTTPResponse:
-    return HTTPResponse(msgspec.json.encode(body), content_type="application/json")
