@@ -117,18 +117,28 @@ class Replay:
             self._read_up_to = self._asked_at
             self.go_on()
             return
-        self._pass_on(self._follow(page))
+        frames = self._follow(page)
+        if frames:
+            self._pass_on(frames)
+        else:
+            self.go_on()
 
     def _pass_on(self, frames: Sequence[bytes]) -> None:
         """Send what came from the journal, and go on."""
         if not frames:
-            self.go_on()
+            self._look_again()
             return
         count, size = 1, len(frames[0])
         while count < min(len(frames), self._piece_frames) and size + len(frames[count]) <= self._piece_bytes:
             size += len(frames[count])
             count += 1
         self._send(frames[:count], partial(self._pass_on, frames[count:]))
+
+    def _look_again(self) -> None:
+        """The phone took its time: a desktop without a ring may have come, spoken and gone meanwhile."""
+        if self._read_up_to == BEGINNING:
+            self._read_up_to = None
+        self.go_on()
 
     def _follow(self, page: JournalPage) -> list[bytes]:
         """Take from the page what lies before the ring."""

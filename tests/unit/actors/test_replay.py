@@ -66,6 +66,7 @@ class Stage:
     waiting: list[Callable[[], None]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     ends: list[Resumed] = field(default_factory=list)
+    head: str | None = None
 
     def __post_init__(self) -> None:
         self.replay = Replay(
@@ -101,6 +102,7 @@ class Stage:
 
     def answer(self, text: str = "", *, more: bool = False, head: str | None = None) -> Offset:
         """Answer the one question there is, and return from where it was to read."""
+        self.head = head
         return self._answer(JournalPage(entries(text), more, None if head is None else at(head)))
 
     def is_away(self) -> None:
@@ -124,6 +126,8 @@ class Stage:
 
     @property
     def end(self) -> tuple[bool, str]:
+        if not self.ends:  # It looks again when the phone has taken its time; nothing new has come.
+            self.answer(head=self.head)
         [resumed] = self.ends
         assert not self.asked
         assert not self.waiting
@@ -184,6 +188,15 @@ def test_without_a_ring_it_is_the_journal_alone() -> None:
     assert stage.answer("7-2 7-3", head="7-3") == at("7-1")
     stage.take()
     assert (stage.told, stage.end) == (["7-2", "7-3"], (True, "7-3"))
+
+
+def test_what_a_desktop_said_and_left_while_the_phone_took_its_time_is_not_overlooked() -> None:
+    stage = Stage("7-1")
+    stage.answer("7-2", head="7-2")
+    stage.take()
+    assert stage.answer("9-0<7-2 9-1", head="9-2") == at("7-2")
+    stage.take()
+    assert (stage.told, stage.end) == (["7-2", "9-1"], (False, "9-2"))
 
 
 def test_the_journal_comes_page_by_page_each_when_the_one_before_is_taken() -> None:
