@@ -176,7 +176,8 @@ class EmbeddedValkey:
                 stderr=output,
                 umask=0o077,
                 start_new_session=True,  # Ctrl-C is for the hub, which drains and then stops the server itself
-                preexec_fn=functools.partial(die_with, os.getpid()),  # noqa: PLW1509 - two system calls, no lock
+                # Asked, not killed: while the disk is slow, answers go out before their writes (appendfsync everysec).
+                preexec_fn=functools.partial(die_with, os.getpid(), signal.SIGTERM),  # noqa: PLW1509 - two system calls
             )
         self._started_at = time.monotonic()
 
@@ -253,15 +254,15 @@ def _take_lock(data_dir: Path) -> int:
     return lock
 
 
-def die_with(parent: int) -> None:
-    """Run in a child before exec: have the kernel kill it when the thread that forked it ends, however that ends.
+def die_with(parent: int, of: signal.Signals = signal.SIGKILL) -> None:
+    """Run in a child before exec: have the kernel send it `of` when the thread that forked it ends, however that ends.
 
     Linux only, prctl(2); elsewhere the next start ends a server that was left behind. `parent` is the forker's
     process id.
     """
     if _LIBC is None:
         return
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, of)
     if os.getppid() != parent:  # the hub died before the line above
         os._exit(1)
 

@@ -104,7 +104,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[ValkeyServer]:
-    server = ValkeyServer("--appendonly", "yes")
+    server = ValkeyServer("--appendonly", "yes", "--appendfsync", "always")
     server.start()
     yield server
     server.close()
