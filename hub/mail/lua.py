@@ -63,26 +63,27 @@ local function later(id, other)
   return ms > other_ms or ms == other_ms and seq > other_seq
 end
 
-local function receipt(key)
-  local text = redis.call('HGET', receipts, key) or ''
-  local status, entry, size, print, device = string.match(text, '^(%a+)|([%d-]*)|(%d+)|([^|]*)|([^|]*)$')
+local function parsed(text)
+  local status, entry, size, print, device = string.match(text or '', '^(%a+)|([%d-]*)|(%d+)|([^|]*)|([^|]*)$')
   if not RANK[status or ''] or entry ~= '' and not place(entry) then return nil end
   return {status = status, entry = entry, size = tonumber(size), print = print, device = device}
 end
+
+local function receipt(key) return parsed(redis.call('HGET', receipts, key)) end
 
 local function packed(r) return table.concat({r.status, r.entry, whole(r.size), r.print, r.device}, '|') end
 local function write(key, r) redis.call('HSET', receipts, key, packed(r)) end
 
 -- An empty mailbox holds no bytes: so a count that was lost or damaged comes right again.
-local function held()
-  if redis.call('XLEN', mailbox) == 0 then return 0 end
-  local bytes = redis.call('HGET', receipts, 'bytes') or ''
-  return #bytes < 16 and tonumber(string.match(bytes, '^%d+$') or 0) or 0
+local function weighed(count, bytes)
+  bytes = bytes or ''
+  return count > 0 and #bytes < 16 and tonumber(string.match(bytes, '^%d+$') or 0) or 0
 end
 
 local function take_out(entry, size)
   if redis.call('XDEL', mailbox, entry) == 0 then return end
-  redis.call('HSET', receipts, 'bytes', whole(math.max(0, held() - size)))
+  local bytes = weighed(redis.call('XLEN', mailbox), redis.call('HGET', receipts, 'bytes'))
+  redis.call('HSET', receipts, 'bytes', whole(math.max(0, bytes - size)))
 end
 
 local function leave(r)

@@ -12,7 +12,8 @@ from hub.store.script import Script
 
 _STORE = """
 local key, print, device, kind, valid_until, text = unpack(ARGV)
-local known = receipt(key)
+local held = redis.call('HMGET', receipts, key, 'bytes', 'last')
+local known, previous = parsed(held[1]), held[3]
 if known then
   if known.print ~= print then return {'other'} end
   return {'known', known.status}
@@ -25,9 +26,9 @@ if now > (tonumber(valid_until) or now) then
 end
 -- What is over in a full mailbox is left to the sweep: looking for it here would let a flood of refused letters keep
 -- Redis from everybody else.
-local bytes = held() + #text
-if bytes > BYTES or redis.call('XLEN', mailbox) >= MESSAGES then return {'full'} end
-local previous = redis.call('HGET', receipts, 'last')
+local count = redis.call('XLEN', mailbox)
+local bytes = weighed(count, held[2]) + #text
+if bytes > BYTES or count >= MESSAGES then return {'full'} end
 if not place(previous) then
   local newest = redis.call('XREVRANGE', mailbox, '+', '-', 'COUNT', 1)[1]
   previous = newest and newest[1] or '0-0'
