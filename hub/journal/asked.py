@@ -35,8 +35,7 @@ class Open:
 
     def command(self, scripts: JournalScripts) -> Command:
         """Return the command that does it."""
-        stream, state = keys.stream(self.user_id, self.desktop_id), keys.state(self.user_id, self.desktop_id)
-        return ("EVALSHA", scripts.open.sha, 2, stream, state, self.epoch, int(self.certain))
+        return (*scripts.open.on(*keys.of_journal(self.user_id, self.desktop_id)), self.epoch, int(self.certain))
 
 
 @dataclass(slots=True)
@@ -61,18 +60,8 @@ class Append:
 
     def command(self, scripts: JournalScripts) -> Command:
         """Return the command that does it."""
-        epoch, seq = self.offset
-        stream, state = keys.stream(self.user_id, self.desktop_id), keys.state(self.user_id, self.desktop_id)
-        return (
-            "EVALSHA",
-            scripts.append.sha,
-            2,
-            stream,
-            state,
-            epoch,
-            seq,
-            text_of(self.frame).decode(errors="replace"),
-        )
+        call = scripts.append.on(*keys.of_journal(self.user_id, self.desktop_id))
+        return (*call, *self.offset, text_of(self.frame).decode(errors="replace"))
 
 
 @dataclass(slots=True)
@@ -96,8 +85,7 @@ class Close:
 
     def command(self, scripts: JournalScripts) -> Command:
         """Return the command that does it."""
-        stream, state = keys.stream(self.user_id, self.desktop_id), keys.state(self.user_id, self.desktop_id)
-        return ("EVALSHA", scripts.close.sha, 2, stream, state, *self.offset)
+        return (*scripts.close.on(*keys.of_journal(self.user_id, self.desktop_id)), *self.offset)
 
 
 @dataclass(slots=True)
@@ -117,9 +105,8 @@ class Read:
 
     def command(self, scripts: JournalScripts) -> Command:
         """Return the command that does it."""
-        stream, state = keys.stream(self.user_id, self.desktop_id), keys.state(self.user_id, self.desktop_id)
-        after = min(self.after, _LAST_START)
-        return ("EVALSHA", scripts.read.sha, 2, stream, state, str(after), "" if self.newest is None else self.newest)
+        call = scripts.read.on(*keys.of_journal(self.user_id, self.desktop_id))
+        return (*call, str(min(self.after, _LAST_START)), "" if self.newest is None else self.newest)
 
 
 Write: TypeAlias = Open | Append | Close

@@ -25,3 +25,8 @@ def state(user_id: UserId, desktop_id: DesktopId) -> str:
     epoch.
     """
     return f"hub:{{{user_id}}}:journal-state:{desktop_id}"
+
+
+def of_journal(user_id: UserId, desktop_id: DesktopId) -> tuple[str, str]:
+    """Return the two keys of a journal, as its scripts take them."""
+    return stream(user_id, desktop_id), state(user_id, desktop_id)

@@ -32,6 +32,11 @@ def remembered(user_id: UserId, desktop_id: DesktopId) -> str:
     return f"hub:{{{user_id}}}:remembered:{desktop_id}"
 
 
+def of_mailbox(user_id: UserId, desktop_id: DesktopId) -> tuple[str, str, str]:
+    """Return the three keys of a mailbox, as its scripts take them."""
+    return mailbox(user_id, desktop_id), receipts(user_id, desktop_id), remembered(user_id, desktop_id)
+
+
 def kept(user_id: UserId, device_id: DeviceId | None) -> str:
     """Stream of receipts for a device that is away: `desktop`, `message_id`, `status`, `latest`."""
     return f"hub:{{{user_id}}}:kept:{device_id or ''}"

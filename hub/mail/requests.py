@@ -78,7 +78,7 @@ class Store(Request):
         """See `Request`."""
         letter = self.letter
         return (
-            *_mailbox_call(scripts.store.sha, letter.user_id, letter.desktop_id),
+            *scripts.store.on(*keys.of_mailbox(letter.user_id, letter.desktop_id)),
             letter.key,
             letter.fingerprint,
             letter.device_id or "",
@@ -125,7 +125,7 @@ class Read(Request):
 
     def command(self, scripts: MailScripts) -> Command:
         """See `Request`."""
-        return (*_mailbox_call(scripts.read.sha, self.user_id, self.desktop_id), str(self.after))
+        return (*scripts.read.on(*keys.of_mailbox(self.user_id, self.desktop_id)), str(self.after))
 
     def answered(self, reply: Reply, ledger: Ledger) -> None:
         """See `Request`."""
@@ -158,7 +158,7 @@ class Settle(Request):
         """See `Request`."""
         letter = self.letter
         return (
-            *_mailbox_call(scripts.settle.sha, letter.user_id, letter.desktop_id),
+            *scripts.settle.on(*keys.of_mailbox(letter.user_id, letter.desktop_id)),
             letter.key,
             self.status,
             "1" if self.done else "",
@@ -188,7 +188,7 @@ class Acknowledge(Request):
 
     def command(self, scripts: MailScripts) -> Command:
         """See `Request`."""
-        return (*_mailbox_call(scripts.acknowledge.sha, self.user_id, self.desktop_id), message_key(self.message_id))
+        return (*scripts.acknowledge.on(*keys.of_mailbox(self.user_id, self.desktop_id)), message_key(self.message_id))
 
     def answered(self, reply: Reply, ledger: Ledger) -> None:
         """See `Request`."""
@@ -211,9 +211,8 @@ class Keep(Request):
 
     def command(self, scripts: MailScripts) -> Command:
         """See `Request`."""
-        name = keys.kept(self.sender.user_id, self.sender.device_id)
         receipt = self.receipt
-        call = ("EVALSHA", scripts.keep.sha, 1, name)
+        call = scripts.keep.on(keys.kept(self.sender.user_id, self.sender.device_id))
         return (*call, receipt.desktop_id, receipt.message_id, receipt.status, receipt.latest or "")
 
 
@@ -254,14 +253,3 @@ class Forget(Request):
         """See `Request`."""
         behind = Offset(self.until.epoch, min(self.until.seq + 1, _MOST_SEQ))
         return ("XTRIM", keys.kept(self.sender.user_id, self.sender.device_id), "MINID", "=", str(behind))
-
-
-def _mailbox_call(sha: str, user_id: UserId, desktop_id: DesktopId) -> tuple[str | int, ...]:
-    return (
-        "EVALSHA",
-        sha,
-        3,
-        keys.mailbox(user_id, desktop_id),
-        keys.receipts(user_id, desktop_id),
-        keys.remembered(user_id, desktop_id),
-    )

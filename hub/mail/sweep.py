@@ -70,7 +70,7 @@ class Sweeper:
             self.due_at = self._monotonic() + self._every_s
 
     async def _begin(self) -> None:
-        (due,) = await self._ask(("EVALSHA", self._scripts.due.sha, 1, keys.EXPIRING, AT_ONCE, LEASE_MS))
+        (due,) = await self._ask((*self._scripts.due.on(keys.EXPIRING), AT_ONCE, LEASE_MS))
         if not isinstance(due, ResponseError):
             self._walks = {member.decode(errors="replace"): _Walk() for member in due}
 
@@ -86,9 +86,7 @@ class Sweeper:
         await self._ask(*ended)
 
     def _expire(self, member: str, after: str) -> Command:
-        whose = keys.mailbox_of(member)
-        names = (keys.mailbox(*whose), keys.receipts(*whose), keys.remembered(*whose))
-        return ("EVALSHA", self._scripts.expire.sha, 3, *names, after)
+        return (*self._scripts.expire.on(*keys.of_mailbox(*keys.mailbox_of(member))), after)
 
     def _note(self, member: str, walk: _Walk, reply: Reply) -> bool:
         """Take what was found; tell whether there is more of that mailbox."""

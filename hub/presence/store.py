@@ -231,13 +231,12 @@ class RedisPresenceStore:
     def _fenced(self, script: Script, record: PresenceRecord, reason: str) -> Command:
         user_id, desktop_id = record.user_id, record.desktop_id
         return (
-            "EVALSHA",
-            script.sha,
-            4,
-            keys.record(user_id, desktop_id),
-            keys.desktops(user_id),
-            keys.known(user_id),
-            keys.ended(user_id, desktop_id),
+            *script.on(
+                keys.record(user_id, desktop_id),
+                keys.desktops(user_id),
+                keys.known(user_id),
+                keys.ended(user_id, desktop_id),
+            ),
             record.epoch,
             desktop_id,
             record.last_seen,
@@ -270,4 +269,4 @@ def _is_earlier_life(node: Reply, node_name: str, node_id: NodeId) -> bool:
 
 def _own(record: PresenceRecord) -> Command:
     expires_at = OWNER_EXPIRY_MS + record.epoch
-    return ("EVALSHA", scripts.OWN.sha, 1, keys.owner(record.desktop_id), record.user_id, expires_at)
+    return (*scripts.OWN.on(keys.owner(record.desktop_id)), record.user_id, expires_at)

@@ -13,3 +13,7 @@ class Script:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sha", hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest())
+
+    def on(self, *keys: str) -> tuple[str | int, ...]:
+        """Return the command that runs it on these keys; its arguments come behind."""
+        return ("EVALSHA", self.sha, len(keys), *keys)
