@@ -17,8 +17,10 @@ from hub.journal.pages import read_epoch, read_page
 from hub.journal.pending import Pending
 from hub.journal.scripts import scripts_for
 from hub.store.calls import Calls, Reply, StoreAway
+from hub.store.guard import guard
 
 log = logging.getLogger("hub.journal")
+_guarded = guard(log, "what the journal answered met a bug")
 
 GATHER_S = 0.01
 """Writes that come within this time share a round trip (of 350 us CPU and 12 more a write); nobody waits for them."""
@@ -274,14 +276,6 @@ class RedisJournal:
             else:
                 self.dropped += 1
                 self._pending.lost(asked)
-
-
-def _guarded(call: Callable[..., object], *arguments: object) -> None:
-    """One asker's bug must not keep the others waiting."""
-    try:
-        call(*arguments)
-    except Exception:
-        log.exception("what the journal answered met a bug")
 
 
 def _ended(task: asyncio.Task[None]) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from actors.ids import DesktopId, UserId
 from actors.mail import Receipt, Sender
 from hub.mail import entries
+from hub.store.guard import guard
 
 log = logging.getLogger("hub.mail")
+_guarded = guard(log, "telling that a message expired failed")
 
 
 class Ledger:
@@ -33,7 +35,4 @@ class Ledger:
         """Count letters that were taken out because they are over, and have their senders told."""
         self.expired += len(flat) // 2
         for sender, receipt in entries.expired(user_id, desktop_id, flat):
-            try:
-                self._tell(sender, receipt)
-            except Exception:  # the others are to be told all the same
-                log.exception("telling that a message expired failed")
+            _guarded(self._tell, sender, receipt)

@@ -19,8 +19,10 @@ from hub.mail.limits import MailLimits
 from hub.mail.scripts import build
 from hub.mail.sweep import Sweeper
 from hub.store.calls import Calls, Command, Reply, StoreAway
+from hub.store.guard import guard
 
 log = logging.getLogger("hub.mail")
+_guarded = guard(log, "taking an answer of the mailroom failed")
 
 BATCH = 128
 BATCH_BYTES = 2 * 1024 * 1024
@@ -321,11 +323,3 @@ class RedisMailroom:
         self._away_since = None
         log.info("mail: Redis is back")
         _guarded(self._returned)
-
-
-def _guarded(call: Callable[..., object], *arguments: object) -> None:
-    """One asker's bug must not keep the others waiting."""
-    try:
-        call(*arguments)
-    except Exception:
-        log.exception("taking an answer of the mailroom failed")

@@ -9,8 +9,10 @@ from actors.ids import UserId
 from actors.messages import KnownDesktop
 from hub.presence.store import RedisPresenceStore
 from hub.store.calls import StoreAway
+from hub.store.guard import guard
 
 log = logging.getLogger("hub.presence")
+_guarded = guard(log, "the answer to a question for known desktops failed")
 
 BATCH = 100
 BATCH_DELAY_S = 0.02
@@ -59,8 +61,5 @@ class KnownLoader:
     def _answer(asked: dict[UserId, list[Answer]], known: list[list[KnownDesktop]] | None) -> None:
         for index, answers in enumerate(asked.values()):
             for answer in answers:
-                try:
-                    answer(None if known is None else known[index])
-                except Exception:  # one asker's bug must not keep the others waiting
-                    log.exception("the answer to a question for known desktops failed")
+                _guarded(answer, None if known is None else known[index])
         asked.clear()
