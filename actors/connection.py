@@ -64,6 +64,7 @@ class Connection:
         "_auth",
         "_expires_at",
         "_faults",
+        "_held",
         "_overrun",
         "_stall",
         "_stalled_bytes",
@@ -99,6 +100,7 @@ class Connection:
         self._expires_at = _deadline(identity, around.clock, policy.token_grace_s)
         self._stall: Timer | None = None
         self._stalled_bytes = 0
+        self._held = False
         self._closing: CloseReason | None = None
         self._alarm: Timer | None = None
         self._transport: Transport
@@ -292,6 +294,18 @@ class Connection:
             max_bytes=policy.max_message_bytes,
             token_expires_at=int(self.identity.expires_at * 1000),
         )
+
+    def _hold(self) -> None:
+        """Take nothing more from the client for now: what it sends can't be dealt with as fast as it comes."""
+        if not self._held:
+            self._held = True
+            self._transport.hold_reading()
+
+    def _let_go_on(self) -> None:
+        """Take from the client again; that nothing was read from it meanwhile was not its silence."""
+        self._held = False
+        self.heard()
+        self._transport.let_read()
 
     def _new_inbox(self) -> Inbox:
         policy = self._around.policy

@@ -42,7 +42,7 @@ class DesktopConnection(Connection):
     sends = RELAYED
     not_allowed = NOT_ALLOWED
 
-    __slots__ = ("_desk", "_feed", "_handed", "_paused", "_ring", "_said", "_stamp", "_unacknowledged", "acks", "epoch")
+    __slots__ = ("_desk", "_feed", "_handed", "_ring", "_said", "_stamp", "_unacknowledged", "acks", "epoch")
 
     identity: DesktopIdentity
 
@@ -65,7 +65,6 @@ class DesktopConnection(Connection):
         self._said: str | None = None
         self._desk: Desktop[DesktopRoute, MobileRoute] | None = None
         self._ring: Ring | None = None
-        self._paused = False
         self._handed: list[Handed] = []
         self._unacknowledged: dict[str, Letter] | None = None
         self._feed = Feed(
@@ -121,15 +120,9 @@ class DesktopConnection(Connection):
 
     def _wait_for_the_journal(self) -> None:
         """Durable messages come faster than they can be written down: this desktop pauses, and none is lost."""
-        if not self._paused:
-            self._paused = True
-            self._transport.hold_reading()
-            self._around.journal.when_relieved(self._go_on)
-
-    def _go_on(self) -> None:
-        self._paused = False
-        self.heard()
-        self._transport.let_read()
+        if not self._held:
+            self._hold()
+            self._around.journal.when_relieved(self._let_go_on)
 
     def _stale(self, newer: Epoch) -> None:
         """A newer epoch of this desktop has written (ADR 0009): it comes back, and gets one that is newer still."""

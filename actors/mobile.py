@@ -48,7 +48,7 @@ class MobileConnection(Connection):
     sends = ADDRESSED
     not_allowed = NOT_ALLOWED
 
-    __slots__ = ("_held", "_resume", "_under_way")
+    __slots__ = ("_resume", "_under_way")
 
     identity: MobileIdentity
     _inbox: SheddingInbox
@@ -67,7 +67,6 @@ class MobileConnection(Connection):
         super().__init__(connection_id, identity, around, supervisor, post, auth)
         self._resume = dict(resume) if resume else None
         self._under_way = 0
-        self._held = False
 
     def _accept(self, envelope: Envelope, now: float) -> None:
         kind = envelope.type
@@ -102,17 +101,14 @@ class MobileConnection(Connection):
     def letter_under_way(self, size: int) -> None:
         """A letter of so many bytes was given to the mailroom."""
         self._under_way += size + LETTER_COST
-        if self._under_way > MOST_UNDER_WAY and not self._held:
-            self._held = True
-            self._transport.hold_reading()
+        if self._under_way > MOST_UNDER_WAY:
+            self._hold()
 
     def letter_answered(self, size: int) -> None:
         """The mailroom has answered."""
         self._under_way -= size + LETTER_COST
         if self._held and self._under_way < MOST_UNDER_WAY // 2:
-            self._held = False
-            self.heard()
-            self._transport.let_read()
+            self._let_go_on()
 
     def undelivered(self, kind: str, fault: Fault) -> None:
         """Tell the phone that its message goes nowhere."""

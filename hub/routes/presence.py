@@ -3,17 +3,17 @@
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from sanic import HTTPResponse, Request, Sanic
 from sanic_ext import openapi
 
 from actors.ids import DesktopId, UserId
 from hub.node import Node
 from hub.presence.answers import PresenceAnswer
-from hub.routes.problems import Problem
-from hub.routes.service import check_service, checked_id, json_response
+from hub.routes.service import check_service, checked_id, json_response, read_body
 
 MOST_IDS = 1000
+_WANTED = f'send {{"desktop_ids": [...]}} with at most {MOST_IDS} ids'
 
 
 class PresenceQuery(BaseModel):
@@ -50,18 +50,9 @@ def add_presence(app: Sanic[Any, Any], node: Node) -> None:
     @openapi.body({"application/json": PresenceQuery.model_json_schema()})
     async def query(request: Request) -> HTTPResponse:
         await check_service(node, request)
-        ids = [DesktopId(checked_id(desktop_id)) for desktop_id in _read_query(request).desktop_ids]
+        body = read_body(request, PresenceQuery, _WANTED)
+        ids = [DesktopId(checked_id(desktop_id)) for desktop_id in body.desktop_ids]
         return json_response({"desktops": [_public(answer) for answer in await node.presence.desktops(ids)]})
-
-
-def _read_query(request: Request) -> PresenceQuery:
-    try:
-        return PresenceQuery.model_validate_json(request.body, strict=True)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, fault["loc"])) or "body"
-        text = f'{where}: {fault["msg"]}; send {{"desktop_ids": [...]}} with at most {MOST_IDS} ids'
-        raise Problem(400, "bad_request", text) from None
 
 
 def _public(answer: PresenceAnswer) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from sanic import HTTPResponse, Request, Sanic
 from sanic_ext import openapi
 
@@ -11,7 +11,7 @@ from hub.auth.claims import JTI_CHARS
 from hub.node import Node
 from hub.revocation.known import Target
 from hub.routes.problems import Problem
-from hub.routes.service import check_service, json_response
+from hub.routes.service import check_service, json_response, read_body
 
 _WANTED = (
     "name exactly one of jti; device_id with user_id; desktop_id; user_id; and nothing else but expires_at, "
@@ -43,7 +43,7 @@ def add_revocation(app: Sanic[Any, Any], node: Node) -> None:
     @openapi.response(503, description="Redis is away: it holds on this node, on the others when Redis is back")
     async def revoke(request: Request) -> HTTPResponse:
         await check_service(node, request)
-        body = _read(request)
+        body = read_body(request, RevocationBody, _WANTED)
         target, expires_at = _target(body), body.expires_at or None
         if expires_at is not None and expires_at <= node.clock.wall_ms():
             raise Problem(400, "bad_request", "expires_at should be a time to come, in milliseconds since the epoch")
@@ -52,15 +52,6 @@ def add_revocation(app: Sanic[Any, Any], node: Node) -> None:
             text = f"Redis is away: {done.closed} connections were closed here; other nodes learn of it when it is back"
             raise Problem(503, "unavailable", text, {"Retry-After": "1"})
         return json_response({"revoked": done.closed, "id": done.revocation_id, "expires_at": done.expires_at})
-
-
-def _read(request: Request) -> RevocationBody:
-    try:
-        return RevocationBody.model_validate_json(request.body, strict=True)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, fault["loc"])) or "body"
-        raise Problem(400, "bad_request", f"{where[:100]}: {fault['msg']}; {_WANTED}") from None
 
 
 def _target(body: RevocationBody) -> Target:
