@@ -19,7 +19,8 @@ from actors.limits import SlidingCount, TokenBucket
 from actors.messages import Envelope, ErrorCode, Fault, Goodbye, HeartbeatAck, Identity, Welcome
 from actors.ports import Authenticator, Timer, Transport
 from actors.post import PostOffice
-from actors.supervisor import Supervisor, Surroundings
+from actors.supervisor import Supervisor
+from actors.surroundings import Surroundings
 
 log = logging.getLogger("hub.connection")
 
@@ -218,6 +219,10 @@ class Connection:
         if reason is CloseReason.SLOW_CONSUMER:
             limit = min(limit, 1.0)
         self._transport.close(reason, deadline_s=limit if deadline_s is None else deadline_s)
+
+    def entered(self) -> None:
+        """Other nodes know that the connection is here, or can't be told: now what was kept for it can be read."""
+        raise NotImplementedError
 
     # -- for desktops and phones to define -------------------------------------------------------------------------
 

@@ -25,7 +25,8 @@ from actors.post import PostOffice
 from actors.registry import Desktop
 from actors.ring import Ring
 from actors.routes import DesktopRoute, Handed, MobileRoute, Origin
-from actors.supervisor import Supervisor, Surroundings
+from actors.supervisor import Supervisor
+from actors.surroundings import Surroundings
 
 RELAYED = FROM_DESKTOPS
 NOT_ALLOWED = FROM_MOBILES | FROM_THE_HUB
@@ -113,6 +114,8 @@ class DesktopConnection(Connection):
         policy, who = self._around.policy, self.identity
         if desk.ring is None:
             desk.ring = Ring(policy.ring_frames, policy.ring_bytes)
+            if desk.follows is not None:
+                desk.ring.follow(desk.follows)
         self._ring = desk.ring
         self._ring.open(self.epoch)
         self._around.journal.open(who.user_id, who.desktop_id, self.epoch, self._stale)
@@ -128,7 +131,9 @@ class DesktopConnection(Connection):
         """A newer epoch of this desktop has written (ADR 0009): it comes back, and gets one that is newer still."""
         self._around.epochs.pass_by(newer)
         if self._desk is not None:
-            self._desk.ring = None  # It doesn't hold what the newer epoch said, so it isn't gapless.
+            self._desk.ring = self._desk.follows = (
+                None  # It doesn't hold what the newer epoch said, so it isn't gapless.
+            )
         self.close(CloseReason.RESYNC)
 
     # -- what it gets from phones ----------------------------------------------------------------------------------
@@ -140,6 +145,10 @@ class DesktopConnection(Connection):
     def read_mailbox(self) -> None:
         """Go on reading the mailbox, if there may be anything to read."""
         self._feed.read_on()
+
+    def look_for_mail(self) -> None:
+        """Read the mailbox: another node may have put something there."""
+        self._feed.look()
 
     def hand_over(self, handed: Handed) -> Offer:
         """Take a letter into the inbox."""
@@ -202,11 +211,23 @@ class DesktopConnection(Connection):
         self._said = reason
 
     def _join(self) -> bool:
+        self._pass_by_other_nodes()
         joined = self._supervisor.join_desktop(self)
         if joined:
             self._desk = self._supervisor.desktop_of(self.identity.user_id, self.identity.desktop_id)
-            self._feed.read_on()
         return joined
+
+    def entered(self) -> None:
+        """Other nodes know that the desktop is here: what they put into the mailbox before is read now."""
+        self._feed.read_on()
+
+    def _pass_by_other_nodes(self) -> None:
+        """Be newer than the connection that another node has, though that node's clock may be ahead."""
+        desk = self._supervisor.desktop_of(self.identity.user_id, self.identity.desktop_id)
+        if desk is not None and desk.holder is not None and desk.epoch >= self.epoch:
+            self._around.epochs.pass_by(desk.epoch)
+            self.epoch = self._around.epochs.next()
+            self._stamp = self._around.codec.mobile_stamp(self.identity.desktop_id, self.epoch)
 
     def _part(self, reason: CloseReason) -> None:
         self._supervisor.part_desktop(self, self._said or reason.value.presence, graced=reason.value.graced)
@@ -220,10 +241,13 @@ class DesktopConnection(Connection):
 
     def _say_the_end(self) -> None:
         ring, self._ring = self._ring, None
+        desk, self._desk = self._desk, None
+        end = Offset(self.epoch, 0)
         if ring is not None and ring.epoch == self.epoch:
-            who = self.identity
-            self._around.journal.close(who.user_id, who.desktop_id, Offset(self.epoch, ring.seq))
-        self._desk = None
+            who, end = self.identity, ring.head
+            self._around.journal.close(who.user_id, who.desktop_id, end)
+        if desk is not None:
+            self._supervisor.neighbours.relaying.end(desk, end)
 
     def _tags(self) -> dict[str, object]:
         return {**super()._tags(), "desktop_id": self.identity.desktop_id}

@@ -54,6 +54,11 @@ class Feed:
             self._reading = True
             self._mailroom.read(self._user, self._desktop_id, self._at, self._take)
 
+    def look(self) -> None:
+        """There may be more than this node knows of."""
+        self._caught_up = False
+        self.read_on()
+
     def stored(self, letter: Letter, origin: Origin | None, answer: Stored) -> None:
         """A letter came into the mailbox."""
         if answer.entry <= self._at:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from actors.closing import CloseReason
 from actors.connection import Connection
-from actors.ids import ConnectionId, DesktopId
+from actors.ids import ConnectionId, DesktopId, Epoch
 from actors.messages import (
     FROM_ACKING_DESKTOPS,
     FROM_DESKTOPS,
@@ -24,7 +24,8 @@ from actors.post import PostOffice
 from actors.replay import Replay
 from actors.ring import Ring
 from actors.shedding import SheddingInbox
-from actors.supervisor import Supervisor, Surroundings
+from actors.supervisor import Supervisor
+from actors.surroundings import Surroundings
 
 ADDRESSED = FROM_MOBILES
 NOT_ALLOWED = FROM_DESKTOPS | FROM_THE_HUB | FROM_ACKING_DESKTOPS
@@ -48,7 +49,7 @@ class MobileConnection(Connection):
     sends = ADDRESSED
     not_allowed = NOT_ALLOWED
 
-    __slots__ = ("_resume", "_under_way")
+    __slots__ = ("_mending", "_reached", "_replaying", "_resume", "_under_way", "epoch")
 
     identity: MobileIdentity
     _inbox: SheddingInbox
@@ -65,7 +66,11 @@ class MobileConnection(Connection):
         resume: Mapping[DesktopId, Offset] | None = None,
     ) -> None:
         super().__init__(connection_id, identity, around, supervisor, post, auth)
+        self.epoch = Epoch(0) if identity.device_id is None else around.epochs.next()
         self._resume = dict(resume) if resume else None
+        self._replaying = False
+        self._mending: set[DesktopId] | None = None
+        self._reached: dict[DesktopId, Offset] = {}
         self._under_way = 0
 
     def _accept(self, envelope: Envelope, now: float) -> None:
@@ -121,12 +126,35 @@ class MobileConnection(Connection):
 
     # -- what it missed ------------------------------------------------------------------------------------------
 
+    def appeared(self, desktop_id: DesktopId, at: Offset) -> None:
+        """A desktop is there and heard from `at` on; a phone that came with more of it goes on from there."""
+        if self._reached.get(desktop_id, at) > at:
+            self.fell_behind(desktop_id, at)
+
+    def fell_behind(self, desktop_id: DesktopId, at: Offset) -> None:
+        """Something that a desktop said behind `at` didn't come to this node: give the phone what can be had."""
+        if self._closing is not None or not self._supervisor.fall_behind(self, desktop_id):
+            return
+        self._resume = self._resume or {}
+        self._mending = self._mending or set()
+        self._resume[desktop_id] = max(at, self._reached.get(desktop_id, at))
+        self._mending.add(desktop_id)
+        if not self._replaying:
+            self._resume_next()
+
     def _resume_next(self) -> None:
         """Give it what it missed of the next desktop that it asked for."""
+        self._replaying = bool(self._resume) and self._closing is None
         if not self._resume or self._closing is not None:
             return
-        around, policy = self._around, self._around.policy
         desktop_id, after = next(iter(self._resume.items()))
+        replay = partial(self._guarded, partial(self._replay, desktop_id, after))
+        self._supervisor.neighbours.when_heard(self.identity.user_id, desktop_id, after, replay)
+
+    def _replay(self, desktop_id: DesktopId, after: Offset) -> None:
+        if self._closing is not None:
+            return
+        around, policy = self._around, self._around.policy
         Replay(
             around.journal,
             self.identity.user_id,
@@ -135,7 +163,7 @@ class MobileConnection(Connection):
             policy.replay_messages,
             piece=(policy.inbox_frames // 4, policy.inbox_bytes // 4),
             ring=partial(self._ring_of, desktop_id),
-            silent_at=partial(self._supervisor.place_of, self.identity.user_id, desktop_id),
+            silent=partial(self._supervisor.silent_behind, self.identity.user_id, desktop_id),
             guard=self._guarded,
             send=self._send_piece,
             done=self._resumed,
@@ -155,10 +183,19 @@ class MobileConnection(Connection):
         """The last piece: in the same turn it begins to hear the desktop."""
         if self._closing is not None or self._resume is None:
             return
-        del self._resume[resumed.desktop_id]
+        self._reached[resumed.desktop_id] = max(self._resume.pop(resumed.desktop_id), resumed.offset)
         self._around.tallies.replays[resumed.complete] += 1
-        self._supervisor.caught_up(self, resumed.desktop_id)
-        self._send_piece([*frames, self._around.codec.notice(resumed)], self._resume_next)
+        self._supervisor.caught_up(self, resumed.desktop_id, self._reached[resumed.desktop_id])
+        mended = self._mending is not None and resumed.desktop_id in self._mending
+        if self._mending is not None:
+            self._mending.discard(resumed.desktop_id)
+        # What it didn't ask for it needn't know of, if nothing is missing.
+        if not mended or not resumed.complete:
+            frames = [*frames, self._around.codec.notice(resumed)]
+        if frames:
+            self._send_piece(frames, self._resume_next)
+        else:
+            self._resume_next()
 
     # -- coming and going ------------------------------------------------------------------------------------------
 
@@ -186,9 +223,13 @@ class MobileConnection(Connection):
     def _join(self) -> bool:
         joined = self._supervisor.join_mobile(self, self._resume or ())
         if joined:
-            self._post.tell_kept(self)
             self._resume_next()
         return joined
+
+    def entered(self) -> None:
+        """Other nodes know that the device is here: what they kept for it before is read now."""
+        if self._closing is None:
+            self._post.tell_kept(self)
 
     def _part(self, reason: CloseReason) -> None:
         self._supervisor.part_mobile(self)

@@ -1,10 +1,10 @@
 """What the actors need from the world, with the guarantees written down. `hub/` has an adapter for each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from actors.closing import CloseReason
-from actors.ids import DesktopId, Epoch, UserId
+from actors.ids import DesktopId, Epoch, NodeId, UserId
 from actors.journal import JournalPage
 from actors.mail import KeptReceipt, Letter, MailPage, Receipt, Sender, Status, StoreAnswer
 from actors.messages import (
@@ -17,6 +17,7 @@ from actors.messages import (
     Notice,
     PresenceChange,
 )
+from actors.nodes import Share, Word
 from actors.offsets import Offset
 
 
@@ -247,4 +248,27 @@ class Journal(Protocol):
 
         `newest`: begin so late that at most so many messages are left to read.
         """
+        ...
+
+
+class Cluster(Protocol):
+    """The other nodes that share the store (ADR 0011). Never blocks, never raises.
+
+    Whoever made the cluster is told what comes from there: words in the order in which each node sent them; that
+    something of a node's words was lost; that a node is gone; and that everything is to be entered anew.
+    """
+
+    def enter(
+        self, user_id: UserId, share: Share | None, answer: Callable[[Mapping[NodeId, Share] | None], None]
+    ) -> None:
+        """Write what this node holds of a user, and read what all others hold, in one step.
+
+        So of two nodes that enter at the same moment the later one sees the earlier. `share`: None only reads; an
+        empty one takes the node's share away. `answer` is called once, later; None: the store is away, and everything
+        is to be entered anew when it is back. Calls for one user are answered in the order of asking.
+        """
+        ...
+
+    def send(self, node_id: NodeId, word: Word) -> None:
+        """Tell another node something, soon. It may be lost; then the other node is told so, if it lives."""
         ...

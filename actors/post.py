@@ -1,13 +1,14 @@
 """The post office: takes letters to desktops, and tells the senders what became of them (ADR 0008)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
+from actors.afar import Afar
 from actors.errand import Errand
-from actors.ids import DesktopId, DeviceId, UserId
+from actors.ids import ConnectionId, DesktopId, DeviceId, NodeId, UserId
 from actors.inbox import Offer
 from actors.mail import (
     SERVICE,
@@ -24,12 +25,17 @@ from actors.mail import (
     nameless_key,
 )
 from actors.messages import Envelope, ErrorCode, Fault, MobileIdentity
+from actors.nodes import Posted, Share, Told, Undelivered
 from actors.ports import Mailroom
 from actors.routes import DesktopRoute, Handed, MobileRoute, Origin
-from actors.supervisor import Supervisor, Surroundings
+from actors.supervisor import Supervisor
+from actors.surroundings import Surroundings
 
 RETRY_UNAVAILABLE_MS = 500
 RETRY_FULL_MS = 1000
+
+MOST_ERRANDS = 1024
+"""Services' letters that are not kept and are on their way to other nodes; nobody waits for older ones any more."""
 
 _NEWS = frozenset({Status.DELIVERED, Status.ACKNOWLEDGED, Status.EXPIRED})
 """What a device that is away is told at its next connection."""
@@ -44,6 +50,7 @@ class PostOffice:
     mailroom: Mailroom
     _numbers: "count[int]" = field(default_factory=count)
     _unasked: dict[MobileRoute, None] = field(default_factory=dict)
+    _errands: dict[ConnectionId, Errand] = field(default_factory=dict)
 
     # -- letters -------------------------------------------------------------------------------------------------
 
@@ -88,9 +95,7 @@ class PostOffice:
         match answer:
             case Stored():
                 self._report(letter, origin, Status.STORED)
-                desktop = self._connected(letter)
-                if desktop is not None:
-                    desktop.letter_stored(Handed(letter, origin, kept=True), answer)
+                self._bring(letter, origin, answer)
             case Known(latest):
                 self._report(letter, origin, Status.DUPLICATE, latest)
             case NotStored.EXPIRED:
@@ -106,14 +111,101 @@ class PostOffice:
             self._report(letter, origin, Status.EXPIRED)
             return
         desktop = self._connected(letter)
-        if desktop is None:
+        if desktop is not None:
+            self._hand_over(letter, origin, desktop)
+        elif self.around.policy.mailbox:  # The store is away, and with it the way to other nodes.
             self._refuse(letter, origin, absent)
-        elif desktop.hand_over(Handed(letter, origin, kept=False)) is not Offer.ACCEPTED:
+        else:
+            self._send_on(letter, origin, None)
+
+    def _hand_over(self, letter: Letter, origin: Origin, desktop: DesktopRoute) -> None:
+        if desktop.hand_over(Handed(letter, origin, kept=False)) is not Offer.ACCEPTED:
             self._refuse(letter, origin, ErrorCode.QUEUE_FULL)
 
     def _connected(self, letter: Letter) -> DesktopRoute | None:
         desktop = self.supervisor.desktop_of(letter.user_id, letter.desktop_id)
         return None if desktop is None else desktop.connection
+
+    # -- desktops and phones on other nodes --------------------------------------------------------------------------
+
+    def hear(self, node_id: NodeId, word: Posted | Told | Undelivered) -> None:
+        """Take what another node has for a desktop or a phone that is here."""
+        match word:
+            case Posted(letter, stored, name):
+                origin = None if name is None else Afar(node_id, name, self.around.cluster)
+                self._posted(letter, origin, stored)
+            case Told():
+                self._told(word)
+            case Undelivered(name, kind, fault):
+                sender = self._errands.pop(name, None) or self.supervisor.phone_named(name)
+                if sender is not None:
+                    sender.undelivered(kind, fault)
+
+    def _bring(self, letter: Letter, origin: Origin, stored: Stored) -> None:
+        """Tell the desktop's connection, wherever it is, that there is a letter."""
+        desktop = self._connected(letter)
+        if desktop is not None:
+            desktop.letter_stored(Handed(letter, origin, kept=True), stored)
+        else:
+            self._send_on(letter, origin, stored)
+
+    def _send_on(self, letter: Letter, origin: Origin, stored: Stored | None) -> None:
+        """Send the letter to the node that the desktop is connected to."""
+        desktop = self.supervisor.desktop_of(letter.user_id, letter.desktop_id)
+        if isinstance(origin, Errand):
+            # Its user may have nobody here; and there are no phones that would listen to a desktop that moves.
+            look = partial(self._send_to_holder, letter, origin, stored)
+            self.around.cluster.enter(letter.user_id, None, look)
+        elif desktop is not None and desktop.holder is not None:
+            self._send_to(desktop.holder, letter, origin, stored)
+        elif stored is None:
+            self._refuse(letter, origin, ErrorCode.DESKTOP_OFFLINE)
+
+    def _send_to_holder(
+        self, letter: Letter, origin: Origin, stored: Stored | None, others: Mapping[NodeId, Share] | None
+    ) -> None:
+        holders = [node_id for node_id, share in (others or {}).items() if share.holds(letter.desktop_id)]
+        for node_id in holders:
+            self._send_to(node_id, letter, origin, stored)
+        if not holders and stored is None:
+            self._refuse(letter, origin, ErrorCode.DESKTOP_OFFLINE)
+
+    def _send_to(self, node_id: NodeId, letter: Letter, origin: Origin, stored: Stored | None) -> None:
+        self.around.cluster.send(node_id, Posted(letter, stored, self._name_of(origin, stored)))
+
+    def _name_of(self, origin: Origin, stored: Stored | None) -> ConnectionId | None:
+        """What the other node is to call the origin when it answers."""
+        if not isinstance(origin, Errand):
+            return getattr(origin, "connection_id", None)
+        if stored is not None:
+            return None  # It has had its answer.
+        name = ConnectionId(f"/errand/{next(self._numbers)}")
+        self._errands[name] = origin
+        while len(self._errands) > MOST_ERRANDS:
+            del self._errands[next(iter(self._errands))]
+        return name
+
+    def _posted(self, letter: Letter, origin: Afar | None, stored: Stored | None) -> None:
+        """A letter came from another node."""
+        desktop = self._connected(letter)
+        if stored is not None:
+            if desktop is not None:
+                desktop.letter_stored(Handed(letter, origin, kept=True), stored)
+        elif origin is not None:
+            if desktop is None:
+                self._refuse(letter, origin, ErrorCode.DESKTOP_OFFLINE)
+            else:
+                self._hand_over(letter, origin, desktop)
+
+    def _told(self, told: Told) -> None:
+        """A receipt came from another node."""
+        sender, receipt, name = told.sender, told.receipt, told.connection_id
+        errand = None if name is None else self._errands.pop(name, None)
+        if errand is not None:
+            errand.told(receipt)
+            return
+        phones = self.supervisor.phones_of(sender)
+        self._tell_phones([phone for phone in phones if phone.connection_id == name] or phones, sender, receipt)
 
     # -- what desktops' connections tell -------------------------------------------------------------------------
 
@@ -170,12 +262,21 @@ class PostOffice:
         Without a device it is the very connection that the message came from, or, if that is gone, all of the user's
         phones whose tokens name no device. A service is not told: nobody waits there.
         """
+        if isinstance(origin, Afar) and sender.device_id in (None, SERVICE):
+            origin.told(sender, receipt)
+            return
         if sender.device_id == SERVICE:
             return
-        self.around.tallies.receipts[receipt.status.value] += 1
         phones = self.supervisor.phones_of(sender)
-        if sender.device_id is None and origin is not None:
-            phones = [phone for phone in phones if phone is origin] or phones
+        own = [phone for phone in phones if phone is origin] if sender.device_id is None else phones
+        nodes = [] if own else self.supervisor.neighbours.nodes_with(sender)
+        for node_id in nodes:
+            self.around.cluster.send(node_id, Told(sender, receipt, None))
+        if own or phones or not nodes:
+            self._tell_phones(own or phones, sender, receipt)
+
+    def _tell_phones(self, phones: Sequence[MobileRoute], sender: Sender, receipt: Receipt) -> None:
+        self.around.tallies.receipts[receipt.status.value] += 1
         if phones:
             frame, now = self.around.codec.notice(receipt), self.around.clock.monotonic()
             for phone in phones:

@@ -1,4 +1,4 @@
-"""Who is connected, and whose is what: user -> phones, desktop -> connection, user -> desktops.
+"""Who is connected, and whose is what: user -> phones, desktop -> connection or node, user -> desktops.
 
 Pure state: no clock, no I/O. Every desktop's connection has an epoch; a goodbye that carries an older epoch than the
 registry holds comes from a connection that was replaced, and changes nothing (ADR 0004).
@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
-from actors.ids import DesktopId, DeviceId, Epoch, UserId
+from actors.copy import Copy
+from actors.ids import DesktopId, DeviceId, Epoch, NodeId, UserId
 from actors.messages import DesktopIdentity, KnownDesktop, MobileIdentity
+from actors.nodes import HeldDesktop
+from actors.offsets import Offset
+from actors.relay import Relay
 from actors.ring import Ring
 
 D = TypeVar("D")
@@ -31,20 +35,29 @@ class Desktop(Generic[D, M]):
     """One desktop that the registry knows. Times in milliseconds since the epoch.
 
     Attributes:
-        listeners: The phones' connections that hear it, as a snapshot that can be gone through while they come and go.
+        listeners: The phones' connections that hear it, and the nodes, as a snapshot that can be gone through while
+            they come and go.
         ring: What it said last; None before it has said anything.
+        holder: The node that it is connected to, if that is another one.
+        copy: What came from there.
+        follows: Where the connection before the one that is here ended, if that was elsewhere and is known.
+        relays: The nodes whose phones hear it, while it is connected here.
     """
 
     __slots__ = (
         "connection",
+        "copy",
         "desktop_id",
         "epoch",
+        "follows",
+        "holder",
         "last_seen",
         "listeners",
         "name",
         "owner",
         "platform",
         "reason",
+        "relays",
         "ring",
         "since",
         "standing",
@@ -54,7 +67,11 @@ class Desktop(Generic[D, M]):
         self.desktop_id = desktop_id
         self.owner = owner
         self.connection: D | None = None
-        self.listeners: tuple[M, ...] = ()
+        self.holder: NodeId | None = None
+        self.copy: Copy | None = None
+        self.follows: Offset | None = None
+        self.relays: dict[NodeId, Relay] = {}
+        self.listeners: tuple[M | Relay, ...] = ()
         self.ring: Ring | None = None
         self.epoch = Epoch(0)
         self.standing = Standing.AWAY
@@ -63,6 +80,16 @@ class Desktop(Generic[D, M]):
         self.since = 0
         self.last_seen = 0
         self.reason = "lost"
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is connected, here or to another node."""
+        return self.connection is not None or self.holder is not None
+
+    @property
+    def here(self) -> bool:
+        """Whether it is to be seen as online because of this node."""
+        return self.standing is not Standing.AWAY and self.holder is None
 
 
 class User(Generic[D, M]):
@@ -95,7 +122,16 @@ class User(Generic[D, M]):
         """Let one desktop be heard by the phones that are there and not behind."""
         behind = self.behind.get(desktop.desktop_id)
         everybody = self.listeners
-        desktop.listeners = everybody if not behind else tuple(phone for phone in everybody if phone not in behind)
+        heard = everybody if not behind else tuple(phone for phone in everybody if phone not in behind)
+        desktop.listeners = (*heard, *desktop.relays.values()) if desktop.relays else heard
+
+    def fall_behind(self, phone: M, desktop_id: DesktopId) -> bool:
+        """The phone misses something of a desktop. False: it is behind already."""
+        behind = self.behind.setdefault(desktop_id, set())
+        if phone in behind:
+            return False
+        behind.add(phone)
+        return True
 
     def catch_up(self, phone: M, desktop_id: DesktopId) -> None:
         """The phone has what it missed of a desktop."""
@@ -156,7 +192,7 @@ class Registry(Generic[D, M]):
 
     def present(self) -> Iterator[Desktop[D, M]]:
         """All desktops that are to be seen as online."""
-        return (d for d in self._desktops.values() if d.standing is not Standing.AWAY)
+        return (d for d in self._desktops.values() if d.here)
 
     # -- desktops ------------------------------------------------------------------------------------------------
 
@@ -168,7 +204,7 @@ class Registry(Generic[D, M]):
         if entry is not None and entry.epoch >= epoch:
             return None
         own = entry if entry is not None and entry.owner == who.user_id else None
-        if (own is None or own.connection is None) and self._connected_desktops(who.user_id) >= self._max_desktops:
+        if (own is None or not own.connected) and self._connected_desktops(who.user_id) >= self._max_desktops:
             return None
         superseded = None if entry is None else entry.connection
         previous = self._disown(entry) if entry is not None and own is None else None
@@ -178,6 +214,7 @@ class Registry(Generic[D, M]):
         if appeared:
             desktop.since = now_ms
         desktop.connection, desktop.epoch, desktop.standing = connection, epoch, Standing.CONNECTED
+        desktop.holder = None
         desktop.name, desktop.platform, desktop.last_seen = who.name, who.platform, now_ms
         return DesktopJoined(desktop, superseded, previous, appeared, renamed)
 
@@ -198,6 +235,43 @@ class Registry(Generic[D, M]):
         self._trim(desktop.owner)
         self._drop_if_idle(desktop.owner)
         return desktop
+
+    def hold_elsewhere(self, user_id: UserId, node_id: NodeId, held: HeldDesktop) -> DesktopJoined[D, M] | None:
+        """The desktop is connected to another node. None: newer is known of it, or nobody of the user is here.
+
+        A connection that it had here is out of the routes.
+        """
+        entry = self._desktops.get(held.desktop_id)
+        if user_id not in self.users:
+            return None
+        if entry is not None and (
+            entry.epoch > held.epoch or (entry.epoch == held.epoch and entry.holder not in (node_id, None))
+        ):
+            return None
+        own = entry if entry is not None and entry.owner == user_id else None
+        superseded = None if entry is None else entry.connection
+        previous = self._disown(entry) if entry is not None and own is None else None
+        desktop = own or self._enter(held.desktop_id, user_id)
+        appeared = desktop.standing is Standing.AWAY
+        renamed = (desktop.name, desktop.platform) != (held.name, held.platform)
+        desktop.connection, desktop.holder, desktop.standing = None, node_id, Standing.CONNECTED
+        desktop.follows = None
+        desktop.epoch, desktop.since = held.epoch, held.since
+        desktop.name, desktop.platform = held.name, held.platform
+        desktop.last_seen = max(desktop.last_seen, held.last_seen)
+        self._drop_if_idle(user_id)
+        return DesktopJoined(desktop, superseded, previous, appeared, renamed)
+
+    def disown(self, desktop: Desktop[D, M]) -> None:
+        """The desktop is another user's now."""
+        self._disown(desktop)
+
+    def leave_elsewhere(self, desktop: Desktop[D, M], last_seen: int, reason: str) -> None:
+        """The desktop is connected nowhere any more."""
+        desktop.holder, desktop.standing, desktop.reason = None, Standing.AWAY, reason
+        desktop.last_seen = max(desktop.last_seen, last_seen)
+        self._trim(desktop.owner)
+        self._drop_if_idle(desktop.owner)
 
     def remember(self, user_id: UserId, known: Iterable[KnownDesktop]) -> list[Desktop[D, M]]:
         """Take in desktops of the past, and return those that weren't known. No-op for a user who is gone."""
@@ -251,6 +325,24 @@ class Registry(Generic[D, M]):
         self._drop_if_idle(user_id)
         return True
 
+    def fall_behind(self, desktop: Desktop[D, M], connection: M) -> bool:
+        """Have a phone hear a desktop no more before `catch_up`. False: so it is already, or the phone isn't there."""
+        user = self.users.get(desktop.owner)
+        if user is None or connection not in user.mobiles or not user.fall_behind(connection, desktop.desktop_id):
+            return False
+        user.listen_to(desktop)
+        return True
+
+    def relay_to(self, desktop: Desktop[D, M], node_id: NodeId, relay: Relay | None) -> None:
+        """Let a node hear a desktop, through `relay`; None: not any more."""
+        if relay is None:
+            desktop.relays.pop(node_id, None)
+        else:
+            desktop.relays[node_id] = relay
+        user = self.users.get(desktop.owner)
+        if user is not None:
+            user.listen_to(desktop)
+
     def catch_up(self, user_id: UserId, connection: M, desktop_id: DesktopId) -> None:
         """Let a phone hear a desktop of which it has what it missed."""
         user = self.users.get(user_id)
@@ -265,7 +357,7 @@ class Registry(Generic[D, M]):
 
     def _connected_desktops(self, user_id: UserId) -> int:
         user = self.users.get(user_id)
-        return 0 if user is None else sum(d.connection is not None for d in user.desktops.values())
+        return 0 if user is None else sum(d.connected for d in user.desktops.values())
 
     def _enter(self, desktop_id: DesktopId, owner: UserId) -> Desktop[D, M]:
         desktop: Desktop[D, M] = Desktop(desktop_id, owner)
@@ -285,7 +377,7 @@ class Registry(Generic[D, M]):
         """Take the desktop away from the user who owned it."""
         del self._desktops[desktop.desktop_id]
         del self.users[desktop.owner].desktops[desktop.desktop_id]
-        desktop.connection = None
+        desktop.connection = desktop.holder = None
         self._drop_if_idle(desktop.owner)
         return desktop
 
@@ -299,7 +391,7 @@ class Registry(Generic[D, M]):
     def _drop_if_idle(self, user_id: UserId) -> None:
         """Forget a user of whom nobody is connected; the store remembers the desktops."""
         user = self.users[user_id]
-        if user.mobiles or any(d.standing is not Standing.AWAY for d in user.desktops.values()):
+        if user.mobiles or any(d.here for d in user.desktops.values()):
             return
         del self.users[user_id]
         for desktop_id in user.desktops:

@@ -30,7 +30,7 @@ class Replay:
         newest: So many messages from the journal at most.
         piece: How many frames and bytes the phone's inbox has room for beside what else comes.
         ring: Returns what the desktop's ring is now; None: it has said nothing since this node knows it.
-        silent_at: Returns where the desktop stands if it has no ring, and this node knows.
+        silent: Tells of a desktop without a ring whether it is known to have said nothing behind a place.
         guard: Calls what it is given; a bug in that ends the phone's connection.
         send: Takes frames, in order, and calls back once they are written.
         done: Called once, at the end: the phone is to listen from now on, behind `resumed`.
@@ -49,7 +49,7 @@ class Replay:
         "_read_up_to",
         "_ring",
         "_send",
-        "_silent_at",
+        "_silent",
         "_user_id",
     )
 
@@ -63,7 +63,7 @@ class Replay:
         *,
         piece: tuple[int, int],
         ring: Callable[[], Ring | None],
-        silent_at: Callable[[], Offset | None],
+        silent: Callable[[Offset], bool],
         guard: Callable[[Callable[[], object]], object],
         send: Callable[[Sequence[bytes], Callable[[], None]], None],
         done: Callable[[Sequence[bytes], Resumed], None],
@@ -75,7 +75,7 @@ class Replay:
         self._piece_frames = min(PIECE_FRAMES, piece[0])
         self._piece_bytes = min(PIECE_BYTES, piece[1])
         self._ring = ring
-        self._silent_at = silent_at
+        self._silent = silent
         self._guard = guard
         self._send = send
         self._done = done
@@ -88,7 +88,7 @@ class Replay:
         ring = self._ring()
         if ring is not None and (ring.covers(self._chain.at) or self._journal_is_read(ring.start)):
             self._from_ring(ring)
-        elif ring is None and (self._read_up_to == BEGINNING or self._chain.at == self._silent_at()):
+        elif ring is None and (self._read_up_to == BEGINNING or self._silent(self._chain.at)):
             self._done((), self._resumed())
         else:
             self._asked_at = BEGINNING if ring is None else ring.head

@@ -1,6 +1,7 @@
 """The newest frames of one desktop, for phones that come back (ADR 0009). They outlive its connections."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -63,13 +64,18 @@ class Ring:
         oldest = self._spans[0]
         return Offset(oldest.epoch, oldest.first - 1)
 
-    def open(self, epoch: Epoch) -> None:
-        """What is appended from now on belongs to a new connection."""
+    def open(self, epoch: Epoch, at: int = 0) -> None:
+        """What is appended from now on belongs to a new connection, and is numbered behind `at`."""
         if self._spans:
             self._trim()
             self._spans[-1].last = self.seq
-        self._spans.append(_Span(epoch, 1, 0))
-        self.epoch, self.seq = epoch, 0
+        self._spans.append(_Span(epoch, at + 1, at))
+        self.epoch, self.seq = epoch, at
+
+    def follow(self, end: Offset) -> None:
+        """The connection before the first one that is here ended at `end`; for a ring that has forgotten nothing."""
+        if self.start.seq == 0 and self._before is None:
+            self._before = end
 
     def append(self, frame: bytes) -> None:
         """Keep the frame with the next number, `seq` + 1."""
@@ -98,6 +104,16 @@ class Ring:
                 break
             frames.append(frame)
         return frames, self._place(passed + len(frames))
+
+    def stretches(self, after: Offset) -> Iterator[tuple[Epoch, int, list[bytes]]]:
+        """Give the frames behind `after`: those of each connection with its epoch and the first one's number."""
+        passed, gone = self._passed(after), 0
+        for span in self._spans:
+            held = self._last(span) - span.first + 1
+            begin, end = max(passed, gone), gone + held
+            if begin < end:
+                yield span.epoch, span.first + begin - gone, list(islice(self._frames, begin, end))
+            gone = end
 
     def _place(self, count: int) -> Offset:
         """Where the first `count` frames end."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from actors.closing import CloseReason
-from actors.ids import ConnectionId, Epoch
+from actors.ids import ConnectionId, DesktopId, Epoch
 from actors.inbox import Offer
 from actors.mail import Letter, Stored
 from actors.messages import DesktopIdentity, Fault, MobileIdentity
+from actors.offsets import Offset
 
 
 class Route(Protocol):
@@ -20,6 +21,10 @@ class Route(Protocol):
     @property
     def waiting(self) -> tuple[int, int]:
         """Frames and bytes in the inbox."""
+        ...
+
+    def entered(self) -> None:
+        """Other nodes know that the connection is here, or can't be told: now what was kept for it can be read."""
         ...
 
     def offer(self, frame: bytes, now: float) -> Offer:
@@ -56,9 +61,18 @@ class Origin(Protocol):
 
 
 class MobileRoute(Route, Origin, Protocol):
-    """A phone's connection."""
+    """A phone's connection. `epoch`: of two connections of one device the one with the higher epoch stays."""
 
     identity: MobileIdentity
+    epoch: Epoch
+
+    def appeared(self, desktop_id: DesktopId, at: Offset) -> None:
+        """A desktop is there and heard from `at` on; a phone that came with more of it goes on from there."""
+        ...
+
+    def fell_behind(self, desktop_id: DesktopId, at: Offset) -> None:
+        """Something that a desktop said behind `at` didn't come to this node: give the phone what can be had."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +104,8 @@ class DesktopRoute(Route, Protocol):
 
     def read_mailbox(self) -> None:
         """Go on reading the mailbox, if there may be anything to read."""
+        ...
+
+    def look_for_mail(self) -> None:
+        """Read the mailbox: another node may have put something there."""
         ...

@@ -5,54 +5,24 @@ and no lock is needed. Only the offline grace and the store's answers come back 
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 
-from actors.clock import Clock, EpochSource
 from actors.closing import CloseReason
-from actors.ids import DesktopId, NodeId, UserId
-from actors.limits import Pace
+from actors.ids import ConnectionId, DesktopId, UserId
 from actors.mail import Sender
-from actors.messages import (
-    CameOnline,
-    DesktopOffline,
-    DesktopOnline,
-    KnownDesktop,
-    Notice,
-    PresenceRecord,
-    WentOffline,
-)
+from actors.messages import CameOnline, KnownDesktop, Notice, PresenceRecord, WentOffline
+from actors.neighbours import Neighbours
+from actors.nodes import Gone
+from actors.notices import offline, online, place, standing
 from actors.offsets import Offset
-from actors.policy import Policy
-from actors.ports import Codec, Journal, PresenceMirror, Scheduler
-from actors.registry import Desktop, Registry, Standing
+from actors.registry import Registry
+from actors.relaying import Desk
 from actors.routes import DesktopRoute, MobileRoute, Route
-from actors.tallies import Tallies
-from actors.turns import Turns
+from actors.surroundings import Surroundings
 
 MOST_AWAITING = 64
 """Messages of one user's phones that may wait for the store to say which desktops there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the supervisor and all connections of a node share."""
-
-    node_id: NodeId
-    clock: Clock
-    epochs: EpochSource
-    scheduler: Scheduler
-    turns: Turns
-    codec: Codec
-    mirror: PresenceMirror
-    journal: Journal
-    policy: Policy
-    tallies: Tallies
-    pace: Pace | None = field(init=False)
-    """How fast each client may send, or None for no limit."""
-
-    def __post_init__(self) -> None:
-        rate = self.policy.rate
-        object.__setattr__(self, "pace", None if rate is None else Pace(rate, self.policy.burst))
 
 
 class Supervisor:
@@ -65,6 +35,7 @@ class Supervisor:
             max_desktops=policy.max_desktops, max_mobiles=policy.max_mobiles, max_known=policy.max_known
         )
         self._users = self._registry.users
+        self.neighbours = Neighbours(around, self._registry, self)
         self._records: dict[DesktopId, PresenceRecord] = {}
         self._open: dict[Route, None] = {}
         self._missing = False
@@ -103,26 +74,26 @@ class Supervisor:
 
     # -- routes --------------------------------------------------------------------------------------------------
 
-    def desktop_of(self, user_id: UserId, desktop_id: DesktopId) -> Desktop[DesktopRoute, MobileRoute] | None:
+    def desktop_of(self, user_id: UserId, desktop_id: DesktopId) -> Desk | None:
         """The desktop, if it is this user's; another user's is as good as unknown."""
         return self._registry.find(user_id, desktop_id)
 
-    def place_of(self, user_id: UserId, desktop_id: DesktopId) -> Offset | None:
-        """Where this user's desktop stands in what it says, if this node knows."""
+    def silent_behind(self, user_id: UserId, desktop_id: DesktopId, at: Offset) -> bool:
+        """Whether this user's desktop, which has no ring, is known to have said nothing behind `at`."""
         desktop = self._registry.find(user_id, desktop_id)
-        return None if desktop is None else _place(desktop)
+        return desktop is not None and at in (place(desktop), desktop.follows)
 
     def knows_desktops_of(self, user_id: UserId) -> bool:
         """Whether a desktop that `desktop_of` doesn't find is none of this user's."""
         user = self._users.get(user_id)
-        return user is not None and user.known_loaded
+        return user is not None and user.known_loaded and self.neighbours.seen(user_id)
 
     @staticmethod
-    def relay(desktop: Desktop[DesktopRoute, MobileRoute], frame: bytes, now: float) -> int:
-        """Offer a frame to all phones that hear a desktop, and return how many there are."""
+    def relay(desktop: Desk, frame: bytes, now: float) -> int:
+        """Offer a frame to all phones and nodes that hear a desktop, and return how many there are."""
         listeners = desktop.listeners
-        for phone in listeners:
-            phone.offer(frame, now)
+        for listener in listeners:
+            listener.offer(frame, now)
         return len(listeners)
 
     def phones_of(self, sender: Sender) -> Sequence[MobileRoute]:
@@ -134,6 +105,11 @@ class Supervisor:
             return [phone for phone, device_id in user.mobiles.items() if device_id is None]
         phone = user.devices.get(sender.device_id)
         return () if phone is None else (phone,)
+
+    def phone_named(self, connection_id: ConnectionId) -> MobileRoute | None:
+        """The phone's connection of this id, if it is here. It looks at all that are open."""
+        found = (phone for user in self._users.values() for phone in user.mobiles)
+        return next((phone for phone in found if phone.connection_id == connection_id), None)
 
     def connections(self, user_id: UserId | None = None) -> list[DesktopRoute | MobileRoute]:
         """All connections that have joined and aren't ending, or those of one user."""
@@ -166,13 +142,15 @@ class Supervisor:
         if joined.previous is not None:
             self._tell_previous_owner(joined.previous, now_ms)
         desktop = joined.desktop
+        untold = self.neighbours.relaying.taken_over(desktop)
         record = self._record_of(desktop, route)
         self._records[desktop.desktop_id] = record
         self._around.mirror.record(CameOnline(record, announce=joined.appeared))
-        if joined.appeared or joined.renamed:
-            self._notify(desktop.owner, _online(desktop), _place(desktop))
+        if joined.appeared or joined.renamed or untold:
+            self._notify(desktop.owner, online(desktop), place(desktop))
         if joined.superseded is not None:
             joined.superseded.close(CloseReason.SUPERSEDED)
+        self.neighbours.came(route)
         self._try_again(desktop.owner)
         return True
 
@@ -194,17 +172,22 @@ class Supervisor:
         record = self._records.pop(desktop_id, None)
         if record is not None:
             self._around.mirror.record(WentOffline(record, reason, at=desktop.last_seen))
-        self._notify(desktop.owner, _offline(desktop), _place(desktop))
+        self._went(desktop)
 
-    def _tell_previous_owner(self, desktop: Desktop[DesktopRoute, MobileRoute], now_ms: int) -> None:
+    def _tell_previous_owner(self, desktop: Desk, now_ms: int) -> None:
         desktop.reason = CloseReason.SUPERSEDED.value.presence
         desktop.last_seen = now_ms
         record = self._records.pop(desktop.desktop_id, None)
         if record is not None:
             self._around.mirror.record(WentOffline(record, desktop.reason, at=now_ms, forget=True))
-        self._notify(desktop.owner, _offline(desktop), _place(desktop))
+        self._went(desktop)
 
-    def _record_of(self, desktop: Desktop[DesktopRoute, MobileRoute], route: DesktopRoute) -> PresenceRecord:
+    def _went(self, desktop: Desk) -> None:
+        """Tell the phones, here and on other nodes."""
+        self._notify(desktop.owner, offline(desktop), place(desktop))
+        self.neighbours.went(desktop.owner, Gone(desktop.desktop_id, desktop.epoch, desktop.last_seen, desktop.reason))
+
+    def _record_of(self, desktop: Desk, route: DesktopRoute) -> PresenceRecord:
         return PresenceRecord(
             desktop_id=desktop.desktop_id,
             user_id=desktop.owner,
@@ -234,24 +217,35 @@ class Supervisor:
         if user is not None:
             now, now_ms = self._around.clock.monotonic(), self._around.clock.wall_ms()
             for desktop in list(user.desktops.values()):
-                route.offer(self._around.codec.notice(_standing(desktop, now_ms), _place(desktop)), now)
+                if self.neighbours.relaying.told(desktop):
+                    route.offer(self._around.codec.notice(standing(desktop, now_ms), place(desktop)), now)
+            self.neighbours.came(route)
             if not user.known_loaded:
                 self.load_known(user_id)
         return True
 
-    def caught_up(self, route: MobileRoute, desktop_id: DesktopId) -> None:
-        """Let a phone hear a desktop from now on."""
+    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset) -> None:
+        """Let a phone hear a desktop from now on, of which it has everything up to `at`."""
+        desktop = self._registry.find(route.identity.user_id, desktop_id)
+        if desktop is not None:
+            self.neighbours.relaying.caught_up(desktop, route, at)
         self._registry.catch_up(route.identity.user_id, route, desktop_id)
 
     def part_mobile(self, route: MobileRoute) -> None:
         """The phone's connection is over."""
-        self._registry.part_mobile(route.identity.user_id, route)
+        if self._registry.part_mobile(route.identity.user_id, route):
+            self.neighbours.went(route.identity.user_id)
+
+    def fall_behind(self, route: MobileRoute, desktop_id: DesktopId) -> bool:
+        """Have a phone hear a desktop no more before `caught_up`. False: so it is already, or the phone isn't there."""
+        desktop = self._registry.find(route.identity.user_id, desktop_id)
+        return desktop is not None and self._registry.fall_behind(desktop, route)
 
     def load_known(self, user_id: UserId) -> None:
         """Ask the store for the user's desktops of the past, unless it is being asked already."""
         if user_id not in self._awaiting:
             self._awaiting[user_id] = []
-            self._around.mirror.load_known(user_id, lambda known: self._remember(user_id, known))
+            self._around.mirror.load_known(user_id, lambda known: self._remember_soon(user_id, known))
 
     def await_known(self, user_id: UserId, then: Callable[[], object]) -> bool:
         """Call `then` when a desktop of this user comes, or the store has answered; it may ask to wait again.
@@ -280,15 +274,38 @@ class Supervisor:
         for user_id in [user_id for user_id, user in self._users.items() if user.mobiles and not user.known_loaded]:
             self.load_known(user_id)
 
+    def _remember_soon(self, user_id: UserId, known: list[KnownDesktop] | None) -> None:
+        """What is connected to other nodes comes first: it isn't of the past."""
+        self.neighbours.when_seen(user_id, partial(self._remember, user_id, known))
+
     def _remember(self, user_id: UserId, known: list[KnownDesktop] | None) -> None:
         waiting = self._awaiting.pop(user_id, [])
         if known is None:
             self._missing = True
         else:
             for desktop in self._registry.remember(user_id, known):
-                self._notify(user_id, _offline(desktop), None)
+                self._notify(user_id, offline(desktop), None)
         for then in waiting:
             then()
+
+    # -- what changed on other nodes -------------------------------------------------------------------------------
+
+    def came_elsewhere(self, desktop: Desk, at: Offset | None) -> None:
+        """A desktop is there, or has another name: tell its phones, and that it stands `at`."""
+        self._notify(desktop.owner, online(desktop), at)
+
+    def went_elsewhere(self, desktop: Desk) -> None:
+        """A desktop is away: tell its phones."""
+        self._notify(desktop.owner, offline(desktop), place(desktop))
+
+    def disown(self, desktop: Desk) -> None:
+        """A desktop has another owner now: tell the phones of the one it had."""
+        self._tell_previous_owner(desktop, self._around.clock.wall_ms())
+
+    def moved_away(self, desktop: Desk) -> None:
+        """A desktop that was connected here is connected to another node, which mirrors it."""
+        self._records.pop(desktop.desktop_id, None)
+        self.neighbours.went(desktop.owner)
 
     # -- notices -------------------------------------------------------------------------------------------------
 
@@ -299,27 +316,3 @@ class Supervisor:
         frame, now = self._around.codec.notice(notice, place), self._around.clock.monotonic()
         for phone in user.listeners:
             phone.offer(frame, now)
-
-
-def _standing(desktop: Desktop[DesktopRoute, MobileRoute], now_ms: int) -> Notice:
-    if desktop.standing is Standing.AWAY:
-        return _offline(desktop)
-    if desktop.standing is Standing.CONNECTED:
-        desktop.last_seen = now_ms
-    return _online(desktop)
-
-
-def _online(desktop: Desktop[DesktopRoute, MobileRoute]) -> DesktopOnline:
-    return DesktopOnline(desktop.desktop_id, desktop.name, desktop.platform, desktop.since, desktop.last_seen)
-
-
-def _offline(desktop: Desktop[DesktopRoute, MobileRoute]) -> DesktopOffline:
-    return DesktopOffline(desktop.desktop_id, desktop.name, desktop.platform, desktop.last_seen, desktop.reason)
-
-
-def _place(desktop: Desktop[DesktopRoute, MobileRoute]) -> Offset | None:
-    """Where the desktop stands in what it says, if this node knows."""
-    ring = desktop.ring
-    if ring is not None and ring.epoch >= desktop.epoch:
-        return ring.head
-    return Offset(desktop.epoch, 0) if desktop.epoch else None

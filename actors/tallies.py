@@ -42,7 +42,8 @@ class Tallies:
     """Everything that one node's actors count.
 
     Attributes:
-        relayed: Frames offered to a receiver's inbox, by message type.
+        relayed: Frames offered to a receiver's inbox or for another node, by message type.
+        from_nodes: Frames of other nodes' desktops, offered to a phone's inbox.
         unheard: Messages of a desktop while no phone of its owner was connected, by type.
         outcomes: Everything else that became of a client's message, by (type or "-", outcome).
         receipts: Receipts told or kept for later, by status.
@@ -52,10 +53,11 @@ class Tallies:
         handover: From a message's arrival to the hand-over of its batch to the receiver's socket.
     """
 
-    __slots__ = ("closes", "gaps", "handover", "outcomes", "receipts", "relayed", "replays", "unheard")
+    __slots__ = ("closes", "from_nodes", "gaps", "handover", "outcomes", "receipts", "relayed", "replays", "unheard")
 
     def __init__(self) -> None:
         self.relayed: Counter[str] = Counter()
+        self.from_nodes = 0
         self.unheard: Counter[str] = Counter()
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.receipts: Counter[str] = Counter()

@@ -75,12 +75,6 @@ def _check_node_name(name: str) -> str:
     return name
 
 
-def _only_one_worker(workers: int) -> int:
-    if workers != 1:
-        raise ValueError("should be 1: several workers come with a later release")
-    return workers
-
-
 def _lower(text: object) -> object:
     return text.lower() if isinstance(text, str) else text
 
@@ -97,9 +91,7 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(default=8080, ge=0, le=65_535, description="port to listen on; 0 takes any free one")
-    workers: Annotated[int, AfterValidator(_only_one_worker)] = Field(
-        default=1, description="worker processes; only 1 as yet"
-    )
+    workers: int = Field(default=1, ge=1, le=128, description="worker processes on the port, each of them a node")
     node_name: Annotated[str, AfterValidator(_check_node_name)] = Field(
         default_factory=_node_name,
         description="name of this node in presence records, the same after a restart; unset: host name and port",
@@ -114,7 +106,11 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
         default=None,
         repr=False,
-        description="redis://, rediss:// or unix://; unset: an embedded Valkey that starts and stops with the hub",
+        description="redis://, rediss://, unix:// or redis+cluster://HOST:PORT,HOST:PORT; unset: an embedded Valkey that "
+        "starts and stops with the hub",
+    )
+    node_lease_s: Duration = Field(
+        default=10, ge=1, le=300, description="how long a node that shares the Redis and can't reach it counts as alive"
     )
     redis_timeout_ms: int = Field(default=400, ge=10, le=10_000, description="longest wait for one answer of Redis")
     data_dir: Path = Field(default=Path("./data"), description="where the embedded Valkey keeps its files")
@@ -169,7 +165,7 @@ class Settings(BaseSettings):
         default=RateLimit(200, 400), description="messages a second : burst, for each connection; off: no limit"
     )
     max_connections: Count | None = Field(
-        default=None, description="connections at once; unset: what the open-file limit allows"
+        default=None, description="connections at once, of each worker; unset: what the open-file limit allows"
     )
     max_mobiles_per_user: Count = Field(default=20, description="mobiles of one user at once (4007)")
     max_desktops_per_user: Count = Field(default=50, description="desktops of one user at once (4007)")
@@ -219,6 +215,10 @@ class Settings(BaseSettings):
     def generated(self) -> frozenset[str]:
         """Names of the fields that `load_settings` made up because nothing was set."""
         return self._generated
+
+    def worker_name(self, number: int) -> str:
+        """Return the node name of one of several workers; each needs its own, and has it again after a restart."""
+        return f"{self.node_name}.{number}"
 
     @model_validator(mode="after")
     def _hold_laws(self) -> Self:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from actors.ids import is_id
+
 if TYPE_CHECKING:
     from hub.config import Settings
 
@@ -28,6 +30,12 @@ def broken_laws(settings: "Settings") -> Iterator[BrokenLaw]:
         line = law.check(settings)
         if line is not None:
             yield BrokenLaw(law.fields, line)
+
+
+def _worker_names_fit(settings: "Settings") -> str | None:
+    if settings.workers == 1 or is_id(settings.worker_name(settings.workers)):
+        return None
+    return f"HUB_NODE_NAME ({len(settings.node_name)} letters) should be shorter: each worker's number is added to it"
 
 
 def _heartbeats_fit(settings: "Settings") -> str | None:
@@ -99,6 +107,7 @@ def _tls_is_whole(settings: "Settings") -> str | None:
 
 
 _LAWS = (
+    _Law(frozenset({"workers", "node_name"}), _worker_names_fit),
     _Law(frozenset({"heartbeat_timeout_s", "heartbeat_interval_s"}), _heartbeats_fit),
     _Law(frozenset({"heartbeat_timeout_s", "ping_interval_s"}), _pings_fit),
     _Law(frozenset({"heartbeat_timeout_s", "presence_ttl_s"}), _presence_outlives_timeout),

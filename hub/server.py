@@ -6,10 +6,12 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sanic import Sanic
 
+from hub.address import listen, url
 from hub.app import create_app
 from hub.config import Settings
 from hub.node import Node
@@ -21,8 +23,23 @@ LAST_ANSWERS_S = 0.5
 _GC_YOUNG, _GC_MIDDLE, _GC_OLD = 50_000, 20, 50
 
 
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What is different for a process that is one of several on an address (ADR 0012).
+
+    It listens once it is ready, and not before: until then the others answer.
+
+    Attributes:
+        wire: Called with the application before it serves.
+        leave: Set when somebody else has the listener: it is let go of at once, and everybody is told goodbye.
+    """
+
+    wire: Callable[[Sanic[Any, Any]], object]
+    leave: asyncio.Event
+
+
 async def serve(settings: Settings, started: Callable[[str], object]) -> None:
-    """Run the hub until SIGTERM or SIGINT; a second one hurries.
+    """Run the hub until SIGTERM, SIGINT or SIGHUP; a second one hurries.
 
     Args:
         settings: What to run with.
@@ -33,34 +50,56 @@ async def serve(settings: Settings, started: Callable[[str], object]) -> None:
         hub.embedded_valkey.DataDirInUse: If another hub holds the data directory.
         hub.embedded_valkey.EmbeddedValkeyFailed: If the embedded server did not come up.
     """
-    with _listen(settings.host, settings.port) as listener:
-        node = Node(settings)
-        app = create_app(settings, node)
-        server = await _start_serving(app, settings, listener)
-        stop = _watch_signals(node)
-        try:
-            await node.start()
-            _tame_garbage_collector()
-            started(_url(settings, listener))
+    with listen(settings.host, settings.port, BACKLOG) as listener:
+        where = url(settings.host, listener.getsockname()[1], tls=settings.tls_cert is not None)
+        await run(settings, listener, lambda: started(where))
+
+
+async def run(
+    settings: Settings, listener: socket.socket, started: Callable[[], object], shift: Shift | None = None
+) -> None:
+    """Run one node on `listener`, which it closes: as `serve`, or as one of several."""
+    node = Node(settings)
+    app = create_app(settings, node)
+    if shift is not None:
+        shift.wire(app)
+    server = await _prepare(app, settings, listener)
+    stop = _watch_signals(node)
+    try:
+        if shift is None:
+            await _open(server)
+        await node.start()
+        if shift is not None:
+            await _open(server)
+        _tame_garbage_collector()
+        started()
+        if shift is None:
             await stop.wait()
-            await node.drain()
-        finally:
-            await _stop_serving(server)
-            await node.stop()
+        elif await _told_to_leave(stop, shift.leave):
+            server.server.close()
+        await node.drain()
+    finally:
+        await _stop_serving(server)
+        await node.stop()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    listener.setblocking(False)  # noqa: FBT003 - positional only
+async def _told_to_leave(stop: asyncio.Event, leave: asyncio.Event) -> bool:
+    """Wait for either, and say whether it is `leave`."""
+    waiting = [asyncio.create_task(event.wait()) for event in (stop, leave)]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    return leave.is_set()
+
+
+async def _prepare(app: Sanic[Any, Any], settings: Settings, listener: socket.socket) -> Any:  # noqa: ANN401 - Sanic's AsyncioServer is untyped
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         # Accepted sockets inherit it: what a slow reader hasn't got yet waits here, where it is bounded and seen to
         # move, rather than in the kernel.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, HIGH_WATER)
-    return listener
-
-
-async def _start_serving(app: Sanic[Any, Any], settings: Settings, listener: socket.socket) -> Any:  # noqa: ANN401 - Sanic's AsyncioServer is untyped
     kwargs: dict[str, Any] = {"start_serving": False}
     context = _tls(settings)
     if context is not None:
@@ -70,9 +109,12 @@ async def _start_serving(app: Sanic[Any, Any], settings: Settings, listener: soc
     )
     await server.startup()
     await server.before_start()
+    return server
+
+
+async def _open(server: Any) -> None:  # noqa: ANN401 - the same
     await server.start_serving()
     await server.after_start()
-    return server
 
 
 async def _stop_serving(server: Any) -> None:  # noqa: ANN401 - the same
@@ -98,7 +140,7 @@ def _watch_signals(node: Node) -> asyncio.Event:
             node.hurry()
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     return stop
 
@@ -118,10 +160,3 @@ def _tame_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_YOUNG, _GC_MIDDLE, _GC_OLD)
-
-
-def _url(settings: Settings, listener: socket.socket) -> str:
-    scheme = "http" if settings.tls_cert is None else "https"
-    port = listener.getsockname()[1]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"{scheme}://{host}:{port}"

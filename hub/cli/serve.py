@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 
 import click
@@ -19,7 +20,7 @@ from hub.config_view import list_settings
 from hub.dev_secret import UnsafeDevSecret, ensure_dev_secret
 from hub.embedded_valkey import DataDirInUse, EmbeddedValkeyFailed
 from hub.logs import configure_logs
-from hub.server import serve as run_server
+from hub.workers.process import WorkerFailed
 
 CANNOT_RUN = 1
 _DAY_S = 86_400
@@ -39,25 +40,46 @@ class _CommandWithSettings(click.Command):
 @click.option("--dev", is_flag=True, help="Development: make a secret, log for people, print ready tokens.")
 def serve(*, dev: bool) -> None:
     """Run the hub until SIGTERM."""
-    settings = _dev_settings() if dev else settings_or_exit()
+    settings, environment = _dev_settings() if dev else (settings_or_exit(), os.environ)
     configure_logs(settings.log_format, settings.log_level)
     started = partial(_print_how_to_try, settings) if dev else _print_url
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_server(settings, started))
+            runner.run(_serving(settings, environment, started))
     except (DataDirInUse, EmbeddedValkeyFailed, OSError) as error:
         click.echo(f"hub serve: {error}", err=True)
         sys.exit(CANNOT_RUN)
+    except WorkerFailed as failure:
+        click.echo(f"hub serve: {failure}", err=True)
+        sys.exit(failure.exit_code)
 
 
-def _dev_settings() -> Settings:
-    """Settings with the secret that is kept in the data directory, so that other terminals can mint with it."""
+def _serving(
+    settings: Settings, environment: Mapping[str, str], started: Callable[[str], object]
+) -> Coroutine[None, None, None]:
+    """Return what is to run. The parent of several workers does without what only nodes need, some 25 MB."""
+    if settings.workers == 1:
+        from hub.server import serve as run_alone
+
+        return run_alone(settings, started)
+    from hub.workers.parent import serve_with_workers
+
+    return serve_with_workers(settings, environment, started)
+
+
+def _dev_settings() -> tuple[Settings, Mapping[str, str]]:
+    """Settings with the secret that is kept in the data directory, so that other terminals can mint with it.
+
+    Returns:
+        The settings, and the environment that says the same.
+    """
     settings = settings_or_exit(dev=True)
     if "jwt_secret" not in settings.generated:
-        return settings
+        return settings, os.environ
     try:
         made_up = {"HUB_JWT_SECRET": ensure_dev_secret(settings.data_dir), "HUB_LOG_FORMAT": "pretty"}
-        return load_settings({**made_up, **os.environ, "HUB_JWT_SECRET": made_up["HUB_JWT_SECRET"]}, dev=True)
+        environment = {**made_up, **os.environ, "HUB_JWT_SECRET": made_up["HUB_JWT_SECRET"]}
+        return load_settings(environment, dev=True), environment
     except (UnsafeDevSecret, OSError) as error:
         click.echo(f"hub serve: {error}", err=True)
         sys.exit(CANNOT_RUN)

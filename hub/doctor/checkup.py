@@ -1,6 +1,7 @@
 """Everything that `hub doctor` looks at, in the order in which an operator would."""
 
 import resource
+import sys
 from urllib.parse import quote
 
 from hub.config import Settings, SettingsError
@@ -14,6 +15,7 @@ from hub.doctor.port import check_port, look_at_port
 from hub.doctor.redis import examine_redis
 from hub.doctor.secrets import check_secrets
 from hub.doctor.settings import check_settings
+from hub.doctor.workers import check_workers, cores
 
 
 async def examine(settings: Settings) -> list[Finding]:
@@ -21,6 +23,7 @@ async def examine(settings: Settings) -> list[Finding]:
     _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     return [
         *check_settings(settings),
+        *check_workers(settings, cores(), spreads=sys.platform == "linux"),
         *check_origins(settings),
         *check_secrets(settings),
         *await check_key_set(settings),

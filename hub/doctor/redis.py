@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from hub.config import Settings
 from hub.config_view import describe_settings
@@ -18,6 +18,7 @@ from hub.doctor.redis_persistence import check_persistence
 from hub.doctor.redis_role import check_clients, check_role
 from hub.doctor.redis_server import RedisServer, visit
 from hub.doctor.redis_version import check_version
+from hub.redis_url import Address, at, redis_nodes
 
 _AWAY = "start it, or mend HUB_REDIS_URL; until then the hub keeps no messages and knows no presence"
 
@@ -31,7 +32,7 @@ async def examine_redis(settings: Settings, url: str) -> list[Finding]:
     """
     shown = next(line.value for line in describe_settings(settings) if line.variable == "HUB_REDIS_URL") or url
     try:
-        seed, server = await _first_that_answers(seeds(url))
+        seed, server = await _first_that_answers(redis_nodes(url))
     except Unreachable as reason:
         return [error("redis", f"{shown} can't be asked: {reason}", _AWAY)]
     findings = [ok("redis", f"{shown} answers"), *check_cluster(server, urlsplit(url).scheme)]
@@ -55,24 +56,6 @@ def check_server(server: RedisServer, settings: Settings) -> Iterator[Finding]:
     yield from check_clock(server.skew, settings.jwt_leeway_s)
 
 
-def seeds(url: str) -> list[str]:
-    """Return the URL of each server that `url` names: several hosts, with commas between them, name a cluster."""
-    parts = urlsplit(url)
-    if not parts.scheme.endswith("+cluster"):
-        return [url]
-    login, sign, hosts = parts.netloc.rpartition("@")
-    scheme = parts.scheme.removesuffix("+cluster")
-    return [urlunsplit(parts._replace(scheme=scheme, netloc=f"{login}{sign}{host}")) for host in hosts.split(",")]
-
-
-def at(url: str, host: str, port: int) -> str:
-    """Return `url` with another host and port, and the same login."""
-    parts = urlsplit(url)
-    login, sign, _ = parts.netloc.rpartition("@")
-    where = f"[{host}]" if ":" in host else host
-    return urlunsplit(parts._replace(netloc=f"{login}{sign}{where}:{port}"))
-
-
 async def _first_that_answers(urls: list[str]) -> tuple[str, RedisServer]:
     for url in urls[:-1]:
         with suppress(Unreachable):
@@ -82,7 +65,7 @@ async def _first_that_answers(urls: list[str]) -> tuple[str, RedisServer]:
 
 async def _examine_primary(settings: Settings, seed: str, host: str, port: int) -> list[Finding]:
     try:
-        findings = list(check_server(await visit(at(seed, host, port)), settings))
+        findings = list(check_server(await visit(at(seed, Address(host, port))), settings))
     except Unreachable as reason:
         advice = "every hub has to reach every node, under the address that the cluster announces"
         return [error("redis", f"{host}:{port} can't be asked: {reason}", advice)]

@@ -8,7 +8,6 @@ from hub.doctor.redis_server import RedisServer
 
 _ABOUT = "cluster"
 _SLOTS = 16_384
-_CLUSTER_SCHEME = "redis+cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,14 @@ def check_cluster(server: RedisServer, scheme: str) -> Iterator[Finding]:
 
 def _wrong_scheme(server: RedisServer, scheme: str) -> Finding:
     if server.in_cluster:
-        return error(_ABOUT, f"a node of a cluster, and HUB_REDIS_URL is {scheme}://", f"use {_CLUSTER_SCHEME}://")
-    return error(_ABOUT, f"no cluster, and HUB_REDIS_URL is {scheme}://", "use redis:// or rediss://")
+        return error(
+            _ABOUT, f"a node of a cluster, and HUB_REDIS_URL is {scheme}://", f"use {_secured(scheme)}+cluster://"
+        )
+    return error(_ABOUT, f"no cluster, and HUB_REDIS_URL is {scheme}://", f"use {_secured(scheme)}://")
+
+
+def _secured(scheme: str) -> str:
+    return "rediss" if scheme.startswith("rediss") else "redis"
 
 
 def _check_slots(server: RedisServer) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import RedisError, ResponseError
 
 from hub.config_view import MASK
-from hub.store.client import connect
+from hub.store.client import connect_to_one
 
 ASK_S = 3.0
 """The longest wait for a connection or an answer: more patient than the hub, to tell slow from away."""
@@ -61,7 +61,7 @@ async def converse(url: str) -> AsyncIterator[Conversation]:
         Unreachable: If Redis isn't there, doesn't let us in, or doesn't answer in time.
     """
     try:
-        client = connect(url, int(ASK_S * 1000))
+        client = connect_to_one(url, int(ASK_S * 1000))
     except ValueError as reason:
         raise Unreachable(_masked(str(reason), url)) from None
     try:

@@ -45,17 +45,23 @@ NEEDED: tuple[tuple[str, ...], ...] = (
     ("XDEL", _KEY, "1-1"),
     ("XLEN", _KEY),
     ("XRANGE", _KEY, "-", "+"),
+    ("XREAD", "STREAMS", "hub:presence", "0"),
     ("XREVRANGE", _KEY, "+", "-"),
     ("XTRIM", _KEY, "MINID", "1"),
+    ("SPUBLISH", "hub:node:doctor", "m"),
+    ("SSUBSCRIBE", "hub:node:doctor"),
 )
 """What the hub sends and what its scripts call, each once, on keys of each kind."""
 
+NEEDED_IN_CLUSTER: tuple[tuple[str, ...], ...] = (("CLUSTER", "SLOTS"), ("ASKING",))
 
-async def refused_commands(server: Conversation) -> tuple[str, ...] | None:
+
+async def refused_commands(server: Conversation, *, in_cluster: bool) -> tuple[str, ...] | None:
     """Return the names of commands that are refused, or None if that can't be tried. Nothing may be asked after it."""
     if await server.ask("MULTI") != b"OK":
         return None
-    return tuple([command[0] for command in NEEDED if _is_refusal(await server.ask(*command))])
+    needed = (*NEEDED, *NEEDED_IN_CLUSTER) if in_cluster else NEEDED
+    return tuple([command[0] for command in needed if _is_refusal(await server.ask(*command))])
 
 
 def check_permissions(refused: tuple[str, ...] | None) -> Iterator[Finding]:
@@ -66,10 +72,10 @@ def check_permissions(refused: tuple[str, ...] | None) -> Iterator[Finding]:
         yield error(
             _ABOUT,
             f"refused to this account: {', '.join(refused)}",
-            "allow them on hub:* (ACL SETUSER), and don't rename commands",
+            "allow them on keys and channels hub:* (ACL SETUSER ... ~hub:* &hub:*), and don't rename commands",
         )
     else:
-        yield ok(_ABOUT, f"all {len(NEEDED)} commands that the hub needs are allowed")
+        yield ok(_ABOUT, "all commands that the hub needs are allowed")
 
 
 def _is_refusal(reply: object) -> bool:

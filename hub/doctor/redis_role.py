@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hub.doctor.finding import Finding, error, ok, warning
 from hub.doctor.redis_server import RedisServer
-from hub.store.client import MOST_CONNECTIONS
+from hub.store.client import CONNECTIONS_OF_A_HUB
 
 
 def check_role(server: RedisServer) -> Iterator[Finding]:
@@ -27,7 +27,7 @@ def check_role(server: RedisServer) -> Iterator[Finding]:
 def check_clients(server: RedisServer, workers: int) -> Iterator[Finding]:
     """Room for the connections that the hub opens."""
     most, now = server.number("maxclients"), server.number("connected_clients")
-    needed = workers * MOST_CONNECTIONS
+    needed = workers * CONNECTIONS_OF_A_HUB
     if most and most - now < needed:
         yield warning("clients", f"{now} of {most} connections are taken, the hub opens {needed}", "raise maxclients")
     else:

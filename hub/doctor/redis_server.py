@@ -80,10 +80,11 @@ async def visit(url: str) -> RedisServer:
 
 async def _visit(url: str) -> RedisServer:
     async with converse(url) as server:
-        refused = await refused_commands(server)
-    async with converse(url) as server:
         facts = read_facts(await _text(server, "INFO"))
-        clustered = facts.get("cluster_enabled") == "1"
+    clustered = facts.get("cluster_enabled") == "1"
+    async with converse(url) as server:
+        refused = await refused_commands(server, in_cluster=clustered)
+    async with converse(url) as server:
         return RedisServer(
             facts=facts,
             config=await _config(server),

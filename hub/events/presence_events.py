@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from actors.offsets import BEGINNING, Offset, parse_offset
@@ -14,6 +13,7 @@ from hub.events import entries
 from hub.events.listener import Listener
 from hub.presence import keys
 from hub.store.calls import Calls, Command, Reply, StoreAway
+from hub.store.client import Client
 
 log = logging.getLogger("hub.events")
 
@@ -34,7 +34,7 @@ class PresenceEvents:
     that doesn't take what it was given isn't read for. Make it inside the running loop.
     """
 
-    def __init__(self, client: Redis, *, timeout_s: float) -> None:
+    def __init__(self, client: Client, *, timeout_s: float) -> None:
         """Read nothing yet. `client`: from `hub.store.client.connect`; a round trip takes at most `timeout_s`."""
         self._calls = Calls(client, timeout_s, ())
         self._listeners: dict[Listener, None] = {}

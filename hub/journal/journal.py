@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from actors.ids import DesktopId, Epoch, UserId
@@ -17,6 +16,7 @@ from hub.journal.pages import read_epoch, read_page
 from hub.journal.pending import Pending
 from hub.journal.scripts import scripts_for
 from hub.store.calls import Calls, Reply, StoreAway
+from hub.store.client import Client
 from hub.store.guard import guard
 
 log = logging.getLogger("hub.journal")
@@ -60,7 +60,7 @@ class RedisJournal:
 
     def __init__(
         self,
-        client: Redis,
+        client: Client,
         limits: JournalLimits,
         *,
         timeout_s: float,

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from redis.asyncio import Redis
-
 from actors.clock import Clock, SystemClock
 from actors.ids import DesktopId, UserId
 from actors.mail import KeptReceipt, Letter, MailPage, Receipt, Sender, Status, StoreAnswer
@@ -19,6 +17,7 @@ from hub.mail.limits import MailLimits
 from hub.mail.scripts import build
 from hub.mail.sweep import Sweeper
 from hub.store.calls import Calls, Command, Reply, StoreAway
+from hub.store.client import Client
 from hub.store.guard import guard
 
 log = logging.getLogger("hub.mail")
@@ -58,7 +57,7 @@ class RedisMailroom:
 
     def __init__(
         self,
-        client: Redis,
+        client: Client,
         limits: MailLimits,
         *,
         timeout_s: float,

@@ -53,11 +53,9 @@ class StreamEntry:
     at: int
 
 
-def entry_of(change: PresenceChange) -> StreamEntry | None:
-    """Return what the stream is told of a change, or None for one that nobody is told about."""
+def entry_of(change: PresenceChange) -> StreamEntry:
+    """Return what the stream is told of a change, if it is told."""
     record = change.record
     if isinstance(change, CameOnline):
-        if not change.announce:
-            return None
         return StreamEntry(record.desktop_id, record.user_id, "online", "", record.last_seen)
     return StreamEntry(record.desktop_id, record.user_id, "offline", change.reason, change.at)

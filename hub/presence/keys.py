@@ -9,8 +9,14 @@ from actors.ids import DesktopId, NodeId, UserId
 STREAM = "hub:presence"
 """Stream of changes: `desktop_id user_id state reason at`."""
 
+TOLD = "hub:told:{hub:presence}"
+"""Sorted set, beside the contract and in the stream's slot: names of the entries that were appended last."""
+
 EVERY_RECORD = "hub:{*}:desktop:*"
 """The pattern of all records, for SCAN."""
+
+EVERY_OWED = "hub:{*}:owed"
+"""The pattern of all keys `owed`, for SCAN."""
 
 
 def record(user_id: UserId, desktop_id: DesktopId) -> str:
@@ -36,6 +42,16 @@ def known(user_id: UserId) -> str:
 def ended(user_id: UserId, desktop_id: DesktopId) -> str:
     """String, beside the contract: epoch of the connection that ended last; there for one TTL, as a fence."""
     return f"hub:{{{user_id}}}:ended:{desktop_id}"
+
+
+def owed(user_id: UserId) -> str:
+    """Hash, beside the contract: desktop id -> entries that may not be in the stream yet (`hub.presence.owed`)."""
+    return f"hub:{{{user_id}}}:owed"
+
+
+def user_of(owed_key: str) -> UserId:
+    """Return the user whose entries a key `owed` holds."""
+    return UserId(owed_key.removeprefix("hub:{").removesuffix("}:owed"))
 
 
 def mark(node_id: NodeId) -> str:

@@ -6,15 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable
 
-from actors.ids import NodeId, UserId
-from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord
+from actors.ids import DesktopId, Epoch, NodeId, UserId
+from actors.messages import KnownDesktop, PresenceChange, PresenceRecord
 from hub.presence.known_loader import KnownLoader
 from hub.presence.pending import PendingChanges, key_of
 from hub.presence.rounds import Round
-from hub.presence.store import LifeSigns, RedisPresenceStore
+from hub.presence.store import LifeSigns, OwnerChanged, RedisPresenceStore
 from hub.store.calls import StoreAway
+from hub.store.guard import guard
 
 log = logging.getLogger("hub.presence")
+_guarded = guard(log, "being told of a desktop's former owner failed")
 
 BATCH = 128
 """So many changes go in one round trip: some 3 ms of CPU, for which nobody else's message waits longer."""
@@ -31,13 +33,13 @@ class PresenceMirror:
 
     One task writes, so changes arrive in their order. While Redis is away it is asked every 250 ms; once it takes
     writes again, what waited is written and every online desktop anew, in small batches with the loop's other work in
-    between. The same happens when Redis has lost its data or is another process than before (checked every second).
+    between. The same happens when Redis has lost what this node wrote or is another process than before (checked every
+    second), and when another node took this one for lost.
 
     Records are renewed four times a TTL, spread over that time. Make it inside the running loop.
 
     Attributes:
         written_changes: Changes that are in Redis.
-        written_entries: Stream entries that are in Redis; one may be there twice after an outage.
         renewed: Records renewed.
         outages: How often Redis went away.
         mirrored_anew: How often everything was written anew.
@@ -45,7 +47,6 @@ class PresenceMirror:
     """
 
     written_changes: int = 0
-    written_entries: int = 0
     renewed: int = 0
     outages: int = 0
     mirrored_anew: int = 0
@@ -59,6 +60,8 @@ class PresenceMirror:
         ttl_s: float,
         online_records: Callable[[], Iterable[PresenceRecord]],
         learn_clock: Callable[[int], object] = lambda _: None,
+        owner_changed: OwnerChanged = lambda *_: None,
+        clears_earlier_lives: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make a mirror; it writes between `start` and `stop`.
@@ -70,6 +73,10 @@ class PresenceMirror:
             online_records: Called at each round for all desktops that are online here, each with its present
                 `last_seen`. It must not take long: it runs between other connections' messages.
             learn_clock: Told what Redis' clock says, in microseconds since the epoch, whenever it was asked.
+            owner_changed: Told when a desktop that is online here was another user's before, by what Redis held: its
+                id, its connection's epoch here, and that user. Not told if just then Redis' answer was lost.
+            clears_earlier_lives: Whether to end what earlier lives of the node's name left behind, once. Only for a
+                node whose name nobody else has; where nodes hold leases, `RedisPresenceStore.clear_node` does it.
             monotonic: Seconds that never go back.
         """
         self._store = store
@@ -77,6 +84,7 @@ class PresenceMirror:
         self._round_s = ttl_s / ROUNDS_PER_TTL
         self._online_records = online_records
         self._learn_clock = learn_clock
+        self._owner_changed = owner_changed
         self._monotonic = monotonic
         self._pending = PendingChanges()
         self._round = Round(())
@@ -88,7 +96,7 @@ class PresenceMirror:
         self._state = "unasked"
         self._asked = asyncio.Event()
         self._run_id = ""
-        self._cleared = False
+        self._cleared = not clears_earlier_lives
         self._writer: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -104,8 +112,13 @@ class PresenceMirror:
         return 0.0 if since is None else self._monotonic() - since
 
     @property
+    def written_entries(self) -> int:
+        """Stream entries that are in Redis."""
+        return self._store.appended
+
+    @property
     def dropped_entries(self) -> int:
-        """Stream entries that were given up because an outage lasted too long."""
+        """Changes that were given up in an outage, as a later one of the same desktop waited, too."""
         return self._pending.dropped_entries
 
     @property
@@ -171,6 +184,8 @@ class PresenceMirror:
                 self._go_away(repr(error))
             if self._state == "away" and not await self._pause():
                 return
+        with contextlib.suppress(StoreAway):  # then whoever cleans up finds that nothing was owed
+            await self._store.settle()
 
     async def _pause(self) -> bool:
         """Wait until Redis is to be asked again; False when the hub stops, which has it asked but once more."""
@@ -235,7 +250,7 @@ class PresenceMirror:
         self._pulse_at = self._monotonic()
         if signs.kept and signs.run_id == self._run_id:
             return
-        log.warning("presence: Redis has lost data or is another process, everything is mirrored anew")
+        log.warning("presence: Redis hasn't kept what was written or is another process, all is mirrored anew")
         await self._store.leave_mark(self._node_id)
         await self._mirror_anew(signs.run_id)
 
@@ -253,25 +268,27 @@ class PresenceMirror:
             await self._write_round(min(due, BATCH), anew=False)
 
     def _begin_round(self) -> None:
-        self._round = Round(self._online_records())
+        """Begin a round of all but those that a change waits for: a renewal before it would hide that it is one."""
+        self._round = Round(each for each in self._online_records() if key_of(each) not in self._pending)
         self._round_at = self._monotonic()
 
     async def _write_round(self, most: int, *, anew: bool) -> None:
         records = self._round.take(most)
-        await self._store.apply([CameOnline(record, announce=anew) for record in records], ())
+        await self._store.apply((), records, anew=anew, owner_changed=self._tell_owner_changed)
         self.renewed += len(records)
         await asyncio.sleep(0)
 
     async def _flush(self) -> None:
-        while batch := self._pending.take(BATCH):
-            changes = [change for _, change in batch.changes.values()]
-            await self._store.apply(changes, [entry for _, entry in batch.entries])
+        while changes := self._pending.take(BATCH):
+            await self._store.apply(changes, owner_changed=self._tell_owner_changed)
             self._pending.settle()
-            for key in batch.changes:
-                self._round.leave(key)  # written just now
+            for change in changes:
+                self._round.leave(key_of(change.record))  # written just now
             self.written_changes += len(changes)
-            self.written_entries += len(batch.entries)
             await asyncio.sleep(0)
+
+    def _tell_owner_changed(self, desktop_id: DesktopId, epoch: Epoch, previous: UserId) -> None:
+        _guarded(self._owner_changed, desktop_id, epoch, previous)
 
     async def _clear_earlier_lives(self) -> None:
         name = self._node_id.rpartition("/")[0]

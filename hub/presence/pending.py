@@ -1,16 +1,14 @@
-"""What waits to be written: the latest state of each desktop, and every stream entry."""
+"""What waits to be written: the changes of each desktop, in order."""
 
-from collections import OrderedDict, deque
-from dataclasses import dataclass
+from collections import OrderedDict
 from itertools import islice
 from typing import TypeAlias
 
 from actors.ids import DesktopId, UserId
 from actors.messages import CameOnline, PresenceChange, PresenceRecord
-from hub.presence.answers import StreamEntry, entry_of
 
-MOST_CHANGES = 100_000
-MOST_ENTRIES = 10_000
+MOST_DESKTOPS = 100_000
+MOST_EARLIER = 10_000
 
 Key: TypeAlias = tuple[UserId, DesktopId]
 
@@ -20,89 +18,99 @@ def key_of(record: PresenceRecord) -> Key:
     return (record.user_id, record.desktop_id)
 
 
-@dataclass(slots=True)
-class Batch:
-    """What is being written. Each part is with the time since when it has waited."""
-
-    changes: OrderedDict[Key, tuple[float, PresenceChange]]
-    entries: list[tuple[float, StreamEntry]]
-
-    def __bool__(self) -> bool:
-        return bool(self.changes or self.entries)
-
-
 class PendingChanges:
-    """A bounded queue in which a desktop's newer state takes the place of an older one. Makes no I/O.
+    """A bounded queue. Makes no I/O.
 
-    Past the bounds the oldest go first, and are counted: of the changes only in an outage that outlives many records'
-    TTL, so that Redis forgets by itself what the dropped ones would have ended.
+    Redis decides what the stream is told, so every change that it may be told of is kept. One that isn't announced
+    gives way to the desktop's next, unless it was tried: then it may be written, and owe the stream an entry.
+
+    Past the bounds the oldest go first, and are counted: earlier changes of desktops that have changed again, and
+    desktops' last ones only in an outage that outlives many records' TTL, so that Redis forgets by itself what the
+    dropped ones would have ended.
     """
 
-    __slots__ = ("_changes", "_entries", "_taken", "dropped_changes", "dropped_entries")
+    __slots__ = ("_earlier", "_last", "_next", "_taken", "_tried", "_waiting", "dropped_changes", "dropped_entries")
 
     def __init__(self) -> None:
-        self._changes: OrderedDict[Key, tuple[float, PresenceChange]] = OrderedDict()
-        self._entries: deque[tuple[float, StreamEntry]] = deque()
-        self._taken = Batch(OrderedDict(), [])
+        self._next = 0
+        self._tried = 0  # all tickets up to this one were taken before
+        self._waiting: OrderedDict[int, tuple[float, PresenceChange]] = OrderedDict()
+        self._last: dict[Key, int] = {}
+        self._earlier: OrderedDict[int, None] = OrderedDict()
+        self._taken: dict[int, tuple[float, PresenceChange]] = {}
         self.dropped_changes = 0
         self.dropped_entries = 0
 
     def __bool__(self) -> bool:
-        return bool(self._changes or self._entries)
+        return bool(self._waiting)
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether a change of this desktop waits."""
+        return key in self._last
 
     @property
     def waiting_since(self) -> float | None:
         """When the oldest of what isn't written yet came, or None if all is written."""
-        firsts = [*islice(self._taken.changes.values(), 1), *islice(self._changes.values(), 1)]
-        since = [first[0] for first in firsts] + [
-            entry[0] for entry in (*self._taken.entries[:1], *islice(self._entries, 1))
-        ]
-        return min(since, default=None)
+        for since, _ in (*islice(self._taken.values(), 1), *islice(self._waiting.values(), 1)):
+            return since
+        return None
 
     def add(self, change: PresenceChange, now: float) -> None:
-        """Take a change and what the stream is told of it. The late end of an older connection changes nothing."""
-        self._coalesce(key_of(change.record), now, change)
-        entry = entry_of(change)
-        if entry is not None:
-            self._entries.append((now, entry))
+        """Take a change. The late end of an older connection changes nothing."""
+        key = key_of(change.record)
+        last = self._last.get(key)
+        if last is not None:
+            since, older = self._waiting[last]
+            if change.record.epoch < older.record.epoch:
+                return
+            if last > self._tried and isinstance(older, CameOnline) and not older.announce:
+                self._waiting[last] = (since, change)
+                return
+            self._earlier[last] = None
+        self._next += 1
+        self._waiting[self._next] = (now, change)
+        self._last[key] = self._next
         self._bound()
 
-    def take(self, most: int) -> Batch:
-        """Take at most `most` changes and as many entries, the oldest first; `settle` or `restore` comes next."""
-        changes = OrderedDict(self._changes.popitem(last=False) for _ in range(min(most, len(self._changes))))
-        entries = [self._entries.popleft() for _ in range(min(most, len(self._entries)))]
-        self._taken = Batch(changes, entries)
-        return self._taken
+    def take(self, most: int) -> list[PresenceChange]:
+        """Take at most `most` changes, the oldest first; `settle` or `restore` comes next."""
+        tickets = list(islice(self._waiting, most))
+        self._taken = {ticket: self._remove(ticket) for ticket in tickets}
+        self._tried = max([self._tried, *tickets[-1:]])
+        return [change for _, change in self._taken.values()]
 
     def settle(self) -> None:
         """What was taken is written."""
-        self._taken = Batch(OrderedDict(), [])
+        self._taken = {}
 
     def restore(self) -> None:
-        """What was taken could not be written: it waits again, in its old place; newer states of a desktop win."""
-        newer, self._changes = self._changes, self._taken.changes
-        for key, (since, change) in newer.items():
-            self._coalesce(key, since, change)
-        self._entries.extendleft(reversed(self._taken.entries))
+        """What was taken could not be written, or so it seems: it waits again, before what came since."""
+        for ticket, (since, change) in reversed(self._taken.items()):
+            self._waiting[ticket] = (since, change)
+            self._waiting.move_to_end(ticket, last=False)
+            if self._last.setdefault(key_of(change.record), ticket) != ticket:
+                self._earlier[ticket] = None
+                self._earlier.move_to_end(ticket, last=False)
         self.settle()
         self._bound()
 
-    def _coalesce(self, key: Key, now: float, change: PresenceChange) -> None:
-        waiting = self._changes.get(key)
-        if waiting is None:
-            self._changes[key] = (now, change)
-            return
-        since, older = waiting
-        if change.record.epoch < older.record.epoch:
-            return
-        if isinstance(change, CameOnline) and isinstance(older, CameOnline) and older.announce:
-            change = CameOnline(change.record, announce=True)  # the owner is still to be written
-        self._changes[key] = (since, change)
+    def _remove(self, ticket: int) -> tuple[float, PresenceChange]:
+        since, change = self._waiting.pop(ticket)
+        if ticket in self._earlier:
+            del self._earlier[ticket]
+        else:
+            del self._last[key_of(change.record)]
+        return since, change
 
     def _bound(self) -> None:
-        while len(self._changes) > MOST_CHANGES:
-            self._changes.popitem(last=False)
-            self.dropped_changes += 1
-        while len(self._entries) > MOST_ENTRIES:
-            self._entries.popleft()
+        while len(self._earlier) > MOST_EARLIER:
+            self._drop(next(iter(self._earlier)))
+        while len(self._last) > MOST_DESKTOPS:
+            self._drop(next(iter(self._waiting)))
+
+    def _drop(self, ticket: int) -> None:
+        if ticket in self._earlier:
             self.dropped_entries += 1
+        else:
+            self.dropped_changes += 1
+        self._remove(ticket)

@@ -2,29 +2,28 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
-
 from actors.clock import Clock, SystemClock
-from actors.ids import DesktopId, NodeId, UserId
-from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord, WentOffline
-from hub.presence import fields, keys, scripts
-from hub.presence.answers import PresenceAnswer, StreamEntry, UserPresence, entry_of
+from actors.ids import DesktopId, Epoch, NodeId, UserId
+from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord
+from hub.presence import keys, scripts
+from hub.presence.answers import PresenceAnswer, UserPresence
+from hub.presence.cleanup import CleanUp
+from hub.presence.commands import Commands, own, strike
 from hub.presence.lookup import Lookup
+from hub.presence.owed import Debt, owed_entries
+from hub.presence.pending import key_of
 from hub.store.calls import Calls, Command, Reply
-from hub.store.client import PRESENCE_CONNECTIONS
-from hub.store.script import Script
-
-KNOWN_TTL_MS = 30 * 24 * 3600 * 1000
-OWNER_EXPIRY_MS = 4_102_444_800_000
-"""The year 2100, so that adding any epoch to it lies in the future (of an epoch of today: by 50,000 years)."""
-SCAN_COUNT = 500
+from hub.store.client import PRESENCE_CONNECTIONS, Client
 
 _RUN_ID = re.compile(rb"run_id:(\w+)")
 _CLOCK = re.compile(rb"server_time_usec:(\d+)")
 _SYSTEM_CLOCK = SystemClock()
+
+OwnerChanged = Callable[[DesktopId, Epoch, UserId], object]
+"""Told that a desktop was taken over by the connection of an epoch, and which user owned it before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +42,25 @@ class RedisPresenceStore:
     """The presence keys of the contract in Redis.
 
     Writes of one store never run at the same time, so that they reach Redis in the order given. Every call ends within
-    `timeout_s`; one that times out may have been carried out all the same, and all writes may be repeated but for
-    stream entries, which are then there twice.
+    `timeout_s`; one that times out may have been carried out all the same, and all writes may be repeated.
+
+    Whether a change goes to the stream `hub:presence` is decided by what Redis holds (`scripts`), so that it is told
+    once, whatever the number of nodes. The entries go in a second round trip, if there are any.
 
     The owner key lies in another cluster slot than the record. It is written in the same round trip, right behind the
-    record of a desktop that came online (`announce`) and, in a second one, for a renewal that found the record gone.
+    record of a desktop that came online (`announce`) and, in the second one, for a renewal that found the record gone.
     It has a fence of its own (`scripts.OWN`): being accepted by the record's fence proves nothing here, since the
     record of a desktop's former owner is another key.
+
+    Attributes:
+        appended: Stream entries that this store has appended.
     """
+
+    appended: int = 0
 
     def __init__(
         self,
-        client: Redis,
+        client: Client,
         ttl_s: float,
         stream_length: int,
         known_limit: int,
@@ -67,30 +73,66 @@ class RedisPresenceStore:
         Args:
             client: From `hub.store.client.connect`; closed by who made it.
             ttl_s: How long a record lives without being renewed.
-            stream_length: About how many entries the stream keeps.
+            stream_length: About how many entries the stream keeps; so many names of entries are remembered, too.
             known_limit: How many desktops are remembered a user; those seen last stay.
             timeout_s: How long a call may take.
             clock: For `as_of`.
         """
         self._ttl_ms = int(ttl_s * 1000)
-        self._stream_length = stream_length
-        self._known_limit = known_limit
+        self._commands = Commands(self._ttl_ms, known_limit, stream_length)
         self._calls = Calls(client, timeout_s, scripts.ALL, PRESENCE_CONNECTIONS)
         self._lookup = Lookup(self._calls, clock)
-        self._clock = clock
         self._writing = asyncio.Lock()
+        self._clean_up = CleanUp(self._calls, self._commands, clock, self._writing)
+        self._paid: list[Debt] = []
 
-    async def apply(self, changes: Sequence[PresenceChange], entries: Sequence[StreamEntry]) -> None:
-        """Write changes and stream entries in one round trip.
+    async def apply(
+        self,
+        changes: Sequence[PresenceChange],
+        renewals: Sequence[PresenceRecord] = (),
+        *,
+        anew: bool = False,
+        owner_changed: OwnerChanged = lambda *_: None,
+    ) -> None:
+        """Write changes and renewals in one round trip, and what the stream is to be told of them in a second.
 
         A change that a newer connection's epoch forbids is passed over, as is one whose key another program uses for
         something else. `CameOnline.announce` makes the user the desktop's owner, too.
 
+        Args:
+            changes: What became of desktops, in order.
+            renewals: Records to be written again.
+            anew: Write the owners of all renewals, too, as Redis may have lost them.
+            owner_changed: Called for each desktop that another user owned before. Not if Redis' answer was lost.
+
         Raises:
-            StoreAway: If Redis can't be asked; then any part of it may have been written.
+            StoreAway: If Redis can't be asked; then any part of it may have been written. Give the same changes
+                again: then what the stream is to be told is found again, too.
+        """
+        written = [*changes, *(CameOnline(record, announce=False) for record in renewals)]
+        owners = [change.record for change in changes if isinstance(change, CameOnline) and change.announce]
+        if anew:
+            owners += renewals
+        async with self._calls.bounded(), self._writing:
+            commands = [*map(self._commands.write, written), *map(own, owners)]
+            replies = await self._run_and_strike(commands)
+            _tell_owners(owners, replies[len(written) :], owner_changed)
+            debts = _debts(written, replies)
+            entries = owed_entries(debts)
+            gone = [] if anew else _found_gone(written, replies)
+            replies = await self._calls.run([*map(self._commands.append, entries), *map(own, gone)])
+            _tell_owners(gone, replies[len(entries) :], owner_changed)
+            self._paid += debts
+            self.appended += replies[: len(entries)].count(1)
+
+    async def settle(self) -> None:
+        """Have Redis forget that it owes the stream what `apply` has appended; the next call would do it anyway.
+
+        Raises:
+            StoreAway: If Redis can't be asked.
         """
         async with self._calls.bounded(), self._writing:
-            await self._write(changes, entries)
+            await self._run_and_strike(())
 
     async def known(self, user_id: UserId) -> list[KnownDesktop]:
         """Return the user's desktops, the one seen last first.
@@ -130,8 +172,10 @@ class RedisPresenceStore:
         Raises:
             StoreAway: If not.
         """
-        async with self._calls.bounded():
-            server, renewed = await self._calls.run([("INFO", "server"), ("PEXPIRE", keys.mark(node_id), self._ttl_ms)])
+        async with self._calls.bounded(), self._writing:
+            server, renewed = await self._run_and_strike(
+                [("INFO", "server"), ("PEXPIRE", keys.mark(node_id), self._ttl_ms)]
+            )
         found, clock = _RUN_ID.search(server), _CLOCK.search(server)
         return LifeSigns(
             run_id=found[1].decode() if found else "", kept=renewed == 1, clock_us=int(clock[1]) if clock else None
@@ -147,10 +191,9 @@ class RedisPresenceStore:
             await self._calls.run([("SET", keys.mark(node_id), "1", "PX", self._ttl_ms)])
 
     async def clear_earlier_lives(self, node_name: str, node_id: NodeId) -> int:
-        """End the records that earlier lives of a node left behind, each with a stream entry `node_lost`.
+        """End the records of all other lives of a node's name, each with a stream entry `node_lost`.
 
-        Goes through all records bit by bit; others' calls run in between. A desktop that has come back meanwhile
-        holds its record with a newer epoch and keeps it.
+        For a node whose name nobody else has: it would end the records of a sibling that lives. See `clear_node`.
 
         Args:
             node_name: The node's name, which its id starts with: `NAME/RANDOM`.
@@ -162,111 +205,57 @@ class RedisPresenceStore:
         Raises:
             StoreAway: If Redis can't be asked; the rest waits for the next call.
         """
-        ended = 0
-        async for names in self._scan():
-            async with self._calls.bounded():
-                # Most records are others': one field tells, and reading all nine costs ten times as much.
-                nodes = await self._calls.run([("HGET", name, "node_id") for name in names])
-            lost = [name for name, node in zip(names, nodes, strict=True) if _is_earlier_life(node, node_name, node_id)]
-            if lost:
-                async with self._calls.bounded(), self._writing:
-                    ended += await self._end_lost(lost, node_name, node_id)
+        return await self._clean_up.clear(lambda node: node.startswith(f"{node_name}/") and node != node_id)
+
+    async def clear_node(self, node_id: NodeId) -> int:
+        """End the records of one life of a node that is gone, each with a stream entry `node_lost`.
+
+        Any number of survivors may do it, at the same time or one after the other broke off: there is one entry for
+        each desktop. A desktop that has come back elsewhere keeps its record, and there is no entry. What the node
+        owed the stream is appended. A node that lives after all finds within a second that Redis hasn't kept what it
+        wrote (`life_signs`) and writes it anew, with an entry `online` for each desktop that was ended here.
+
+        Returns:
+            How many were ended by this call.
+
+        Raises:
+            StoreAway: If Redis can't be asked; call it again.
+        """
+        ended = await self._clean_up.clear(lambda node: node == node_id)
+        async with self._calls.bounded():
+            await self._calls.run([("DEL", keys.mark(node_id))])
         return ended
 
-    async def _scan(self) -> AsyncIterator[list[str]]:
-        cursor = "0"
-        while True:
-            async with self._calls.bounded():
-                (reply,) = await self._calls.run(
-                    [("SCAN", cursor, "MATCH", keys.EVERY_RECORD, "COUNT", SCAN_COUNT, "TYPE", "hash")]
-                )
-            cursor = reply[0].decode()
-            if reply[1]:
-                yield [name.decode() for name in reply[1]]
-            if cursor == "0":
-                return
-
-    async def _end_lost(self, names: list[str], node_name: str, node_id: NodeId) -> int:
-        replies = await self._calls.run([("HGETALL", name) for name in names])
-        records = [fields.read_record(fields.pairs(reply)) for reply in replies]
-        at = self._clock.wall_ms()
-        lost = [
-            WentOffline(record, fields.NODE_LOST, at)
-            for record in records
-            if record and _is_earlier_life(record.node_id.encode(), node_name, node_id)
-        ]
-        replies = await self._calls.run([self._drop(change) for change in lost])
-        gone = [change for change, reply in zip(lost, replies, strict=True) if reply == 1]
-        entries = [entry for change in gone if (entry := entry_of(change))]
-        await self._calls.run([self._append(entry) for entry in entries])
-        return len(gone)
-
-    async def _write(self, changes: Sequence[PresenceChange], entries: Sequence[StreamEntry]) -> None:
-        commands = [self._put(c.record) if isinstance(c, CameOnline) else self._drop(c) for c in changes]
-        online = [change for change in changes if isinstance(change, CameOnline)]
-        commands += [_own(change.record) for change in online if change.announce]
-        commands += [self._append(entry) for entry in entries]
-        replies = await self._calls.run(commands)
-        found_gone = [
-            change.record
-            for change, reply in zip(changes, replies, strict=False)
-            if isinstance(change, CameOnline) and not change.announce and reply == scripts.TAKEN
-        ]
-        await self._calls.run([_own(record) for record in found_gone])
-
-    def _put(self, record: PresenceRecord) -> Command:
-        return (
-            *self._fenced(scripts.PUT, record, ""),
-            record.user_id,
-            record.node_id,
-            record.connection_id,
-            record.name or "",
-            record.platform or "",
-            record.since,
-        )
-
-    def _drop(self, change: WentOffline) -> Command:
-        return (*self._fenced(scripts.DROP, change.record, change.reason), "1" if change.forget else "0")
-
-    def _fenced(self, script: Script, record: PresenceRecord, reason: str) -> Command:
-        user_id, desktop_id = record.user_id, record.desktop_id
-        return (
-            *script.on(
-                keys.record(user_id, desktop_id),
-                keys.desktops(user_id),
-                keys.known(user_id),
-                keys.ended(user_id, desktop_id),
-            ),
-            record.epoch,
-            desktop_id,
-            record.last_seen,
-            fields.known_text(record, reason),
-            KNOWN_TTL_MS,
-            self._known_limit,
-            self._ttl_ms,
-        )
-
-    def _append(self, entry: StreamEntry) -> Command:
-        stamp = ("desktop_id", entry.desktop_id, "user_id", entry.user_id, "state", entry.state)
-        return (
-            "XADD",
-            keys.STREAM,
-            "MAXLEN",
-            "~",
-            self._stream_length,
-            "*",
-            *stamp,
-            "reason",
-            entry.reason,
-            "at",
-            entry.at,
-        )
+    async def _run_and_strike(self, commands: Sequence[Command]) -> list[Reply]:
+        """Run commands, and before them strike off what is no longer owed: it needs no round trip of its own."""
+        strikes = [strike(debt) for debt in self._paid]
+        replies = await self._calls.run([*strikes, *commands])
+        self._paid.clear()
+        return replies[len(strikes) :]
 
 
-def _is_earlier_life(node: Reply, node_name: str, node_id: NodeId) -> bool:
-    return isinstance(node, bytes) and node.startswith(f"{node_name}/".encode()) and node != node_id.encode()
+def _debts(written: Sequence[PresenceChange], replies: Sequence[Reply]) -> list[Debt]:
+    """Return what is owed of each desktop: its last answer holds what those before it did."""
+    debts = {
+        key_of(change.record): Debt(change.record.user_id, change.record.desktop_id, reply)
+        for change, reply in zip(written, replies, strict=False)
+        if isinstance(reply, bytes)
+    }
+    return list(debts.values())
 
 
-def _own(record: PresenceRecord) -> Command:
-    expires_at = OWNER_EXPIRY_MS + record.epoch
-    return (*scripts.OWN.on(keys.owner(record.desktop_id)), record.user_id, expires_at)
+def _found_gone(written: Sequence[PresenceChange], replies: Sequence[Reply]) -> list[PresenceRecord]:
+    """Return the renewed records that were not there, or may not have been: their owners may not be, either."""
+    return [
+        change.record
+        for change, reply in zip(written, replies, strict=False)
+        if isinstance(change, CameOnline)
+        and not change.announce
+        and (reply == scripts.TAKEN or isinstance(reply, bytes))
+    ]
+
+
+def _tell_owners(records: Sequence[PresenceRecord], replies: Sequence[Reply], owner_changed: OwnerChanged) -> None:
+    for record, reply in zip(records, replies, strict=True):
+        if isinstance(reply, bytes):
+            owner_changed(record.desktop_id, record.epoch, UserId(reply.decode(errors="replace")))

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from actors.clock import Clock
 from hub.revocation.entries import STREAM, fields_of
 from hub.revocation.known import MOST, Revocation
 from hub.store.calls import Calls, Command, Reply, StoreAway
+from hub.store.client import Client
 
 PAGE = 128
 """Entries read in one round trip: some 2 ms of CPU, for which nobody else's message waits longer."""
@@ -24,7 +24,7 @@ class RevocationStream:
     It keeps the newest `MOST` entries at least, for `kept_s` at least.
     """
 
-    def __init__(self, client: Redis, *, kept_s: float, timeout_s: float, clock: Clock) -> None:
+    def __init__(self, client: Client, *, kept_s: float, timeout_s: float, clock: Clock) -> None:
         self._calls = Calls(client, timeout_s, ())
         self._kept_ms = int(kept_s * 1000)
         self._clock = clock

@@ -12,10 +12,19 @@ from hub.node import Node
 
 
 def add_health(app: Sanic[Any, Any], node: Node) -> None:
-    """Add `/healthz`, `/readyz` and `/metrics`."""
+    """Add `/healthz`, `/readyz` and `/metrics`.
+
+    The figures of this process are in `app.ctx.registry`; `/metrics` answers with what `app.ctx.figures` returns, which
+    is these unless it is replaced (hub/workers/figures.py).
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(NodeCollector(node, lambda: app.ctx.door.turned_away))
     ProcessCollector(registry=registry)
+
+    async def own_figures() -> bytes:
+        return generate_latest(registry)
+
+    app.ctx.registry, app.ctx.figures = registry, own_figures
 
     @app.get("/healthz")
     @openapi.summary("Is the hub alive? Its supervisor's loop turns.")
@@ -38,4 +47,4 @@ def add_health(app: Sanic[Any, Any], node: Node) -> None:
     @app.get("/metrics")
     @openapi.summary("Prometheus metrics.")
     async def metrics(_: Request) -> HTTPResponse:
-        return raw(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        return raw(await app.ctx.figures(), content_type=CONTENT_TYPE_LATEST)

@@ -16,10 +16,10 @@ def pin_load() -> None:
 
 
 @contextlib.contextmanager
-def on_server_core() -> Iterator[None]:
-    """What is started in here runs on the server's core, its children too."""
+def on_server_core(*, spread: bool = False) -> Iterator[None]:
+    """What is started in here runs on the server's core, or on all if `spread`, its children too."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {SERVER_CORE})
+    os.sched_setaffinity(0, CORES if spread else {SERVER_CORE})
     try:
         yield
     finally:

@@ -21,12 +21,13 @@ _WARM_UP_S = 0.5
 _DROPPED = "hub_journal_dropped_total"
 
 
-def _mailing(pair: int, desktop: Link, mobile: Link) -> MailLane:
+def mailing(pair: int, desktop: Link, mobile: Link) -> MailLane:
+    """Pairs whose phone sends messages to the desktop."""
     return MailLane(desktop, mobile, mail_to(desktop_of(pair)))
 
 
 _KINDS: Mapping[str, LaneMaker] = {
-    "user:message": _mailing,
+    "user:message": mailing,
     "agent:response": speaking("agent:response"),
     "agent:stream": STREAMING,
 }

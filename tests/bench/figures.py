@@ -1,6 +1,6 @@
 """What the scenarios yield: one of these a round."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,15 @@ class Latency:
 
 @dataclass(frozen=True)
 class Idle:
-    """Connections at rest; `own` is the hub's process, `store` its embedded Valkey."""
+    """Connections at rest; `own` is the hub's processes, `store` its embedded Valkey."""
 
+    server: str
     connections: int
     empty_kib: float
     own_kib_each: float
     store_kib_each: float
+    kept_kib_each: float
+    """What Valkey keeps for it by its own account; resident memory grows in leaps."""
     own_cpu: float
     """Seconds of CPU a second."""
     store_cpu: float
@@ -93,6 +96,59 @@ class Resume:
     """From the first connect until the last phone has `resumed`, upgrades included."""
 
 
+@dataclass(frozen=True)
+class Crossing:
+    """Messages of one kind between 100 desktops and their mobiles, at one worker or at two."""
+
+    kind: str
+    placing: str
+    pace: str
+    desktops_us: float | None
+    """CPU of the desktops' node for each message, if all desktops are at one."""
+    mobiles_us: float | None
+    nodes_us: float
+    """CPU of all nodes together."""
+    store_us: float
+    per_second: float
+    published: float
+    """Messages on the nodes' channels for each of ours."""
+    p50_us: float | None
+    p99_us: float | None
+
+    @property
+    def cpu_us(self) -> float:
+        """Nodes and Valkey."""
+        return self.nodes_us + self.store_us
+
+
+@dataclass(frozen=True)
+class Storm:
+    """Connections that were lost at once with their node, and came back as clients do."""
+
+    connections: int
+    lost: int
+    tries: int
+    """How often the lost ones knocked, all together."""
+    back_s: float
+    """From the kill until all were back."""
+    right_s: float
+    """From the kill until every desktop's record named the node that had welcomed it."""
+    idle_mib: float
+    """Resident memory of all processes before the kill."""
+    peak_mib: float
+    """The most that each process ever had, added up."""
+    after_mib: float
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What a call to Redis that only neighbours make costs."""
+
+    call: str
+    node_us: float
+    store_us: float
+
+
 @dataclass
 class Figures:
     """All rounds of a run; a scenario that was not asked for has none."""
@@ -104,3 +160,6 @@ class Figures:
     flat: list[Flat]
     durable: list[Durable]
     resume: list[Resume]
+    crossing: list[Crossing] = field(default_factory=list)
+    storm: list[Storm] = field(default_factory=list)
+    asking: list[Asking] = field(default_factory=list)

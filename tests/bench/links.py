@@ -43,6 +43,11 @@ class Link:
         self._recv = self.socket.recv
         self._reader = FrameReader()
 
+    def start(self, port: int) -> None:
+        """Begins to connect; when the socket is writable, that is done."""
+        with contextlib.suppress(BlockingIOError):
+            self.socket.connect((HOST, port))
+
     def messages(self) -> list[bytes]:
         """The text messages that have come in; to be called when the socket is readable."""
         chunk = self._recv(_READ_BYTES)
@@ -90,6 +95,14 @@ def check_harmless(name: str, message: bytes) -> bool:
     return False
 
 
+def upgrade_request(port: int, door: Door) -> bytes:
+    """What a client says first at a door."""
+    return (
+        f"GET {door.path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{door.headers}\r\n"
+    ).encode()
+
+
 IsIn: TypeAlias = Callable[[Link, Sequence[bytes]], bool]
 """Whether a link that got these messages is where it wants to be; asked after the upgrade, and with all that comes."""
 
@@ -109,10 +122,13 @@ def welcomed(link: Link, messages: Sequence[bytes]) -> bool:
 class Opener:
     """Opens links, so many at a time, and counts each as open when it `is_in`."""
 
-    def __init__(self, port: int, is_in: IsIn, at_once: int = _IN_FLIGHT) -> None:
+    def __init__(
+        self, port: int, is_in: IsIn, at_once: int = _IN_FLIGHT, limit_s: float = _OPEN_LIMIT_S
+    ) -> None:
         self._port = port
         self._is_in = is_in
         self._at_once = at_once
+        self._limit_s = limit_s
         self._poller = select.epoll()
         self._pending: dict[int, tuple[Link, bytes]] = {}
         self._received: dict[int, bytes | None] = {}
@@ -121,7 +137,7 @@ class Opener:
         """Opens one link for each door, in this order."""
         waiting = iter(doors)
         links: list[Link] = []
-        deadline = time.monotonic() + _OPEN_LIMIT_S
+        deadline = time.monotonic() + self._limit_s
         try:
             while self._fill(waiting, links):
                 self._turn(deadline)
@@ -136,7 +152,7 @@ class Opener:
         for descriptor, events in self._poller.poll(1.0):
             self._step(descriptor, events)
         if time.monotonic() > deadline:
-            raise LinkLostError(f"{len(self._pending)} clients are not in within {_OPEN_LIMIT_S:.0f} s")
+            raise LinkLostError(f"{len(self._pending)} clients are not in within {self._limit_s:.0f} s")
 
     def _fill(self, waiting: Iterator[Door], links: list[Link]) -> bool:
         while len(self._pending) < self._at_once:
@@ -148,18 +164,11 @@ class Opener:
 
     def _start(self, door: Door) -> Link:
         link = Link(door.name)
-        with contextlib.suppress(BlockingIOError):
-            link.socket.connect((HOST, self._port))
-        self._pending[link.socket.fileno()] = (link, self._request(door))
+        link.start(self._port)
+        self._pending[link.socket.fileno()] = (link, upgrade_request(self._port, door))
         self._received[link.socket.fileno()] = b""
         self._poller.register(link.socket, select.EPOLLOUT)
         return link
-
-    def _request(self, door: Door) -> bytes:
-        return (
-            f"GET {door.path} HTTP/1.1\r\nHost: {HOST}:{self._port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{door.headers}\r\n"
-        ).encode()
 
     def _step(self, descriptor: int, events: int) -> None:
         link, request = self._pending[descriptor]

@@ -65,6 +65,14 @@ def tree(root: int) -> list[Process]:
     return members
 
 
+def command_line(pid: int) -> list[str]:
+    """The words of a process's command; none if it has ended."""
+    try:
+        return (_PROC / str(pid) / "cmdline").read_text().rstrip("\0").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def cpu_seconds(root: int) -> Usage:
     """CPU time of the tree so far, in seconds (the kernel counts it in hundredths)."""
     return _split((process, process.cpu_s) for process in tree(root))
@@ -72,7 +80,12 @@ def cpu_seconds(root: int) -> Usage:
 
 def resident_kib(root: int) -> Usage:
     """Resident memory (VmRSS) of the tree, in KiB; the kernel's socket buffers are not part of it."""
-    return _split((process, _rss_kib(process.pid)) for process in tree(root))
+    return _split((process, _status_kib(process.pid, "VmRSS")) for process in tree(root))
+
+
+def peak_kib(root: int) -> Usage:
+    """The most that each living process of the tree ever had resident, added up: more than they had at once."""
+    return _split((process, _status_kib(process.pid, "VmHWM")) for process in tree(root))
 
 
 def _split(figures: Iterable[tuple[Process, float]]) -> Usage:
@@ -96,8 +109,8 @@ def all_processes() -> list[Process]:
     return processes
 
 
-def _rss_kib(pid: int) -> float:
+def _status_kib(pid: int, name: str) -> float:
     for line in (_PROC / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(f"{name}:"):
             return float(line.split()[1])
     return 0.0

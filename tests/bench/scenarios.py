@@ -65,15 +65,16 @@ def latency(targets: Sequence[Target], plan: Plan, progress: Progress) -> list[L
 
 def idle(hub: Target, plan: Plan, progress: Progress) -> list[Idle]:
     """Memory and CPU of connections that do nothing but prove that they live."""
-    progress(f"idle: {2 * plan.idle_pairs} connections")
+    count = 2 * plan.idle_pairs
+    progress(f"idle: {count} connections, {hub.name}")
     with running(hub) as server, contextlib.closing(Load()) as load:
-        empty = server.resident_kib()
+        empty, kept = server.resident_kib(), server.store_bytes()
         add_pairs(server, load, plan.idle_pairs)
         run = spent(server, lambda: load.hold(plan.idle_s, _HEARTBEAT_S))
         grown = server.resident_kib() - empty
-    count = 2 * plan.idle_pairs
+        kept = (server.store_bytes() - kept) / 1024 / count
     own_cpu, store_cpu = run.cpu.own / run.elapsed, run.cpu.store / run.elapsed
-    return [Idle(count, empty.own, grown.own / count, grown.store / count, own_cpu, store_cpu)]
+    return [Idle(hub.name, count, empty.own, grown.own / count, grown.store / count, kept, own_cpu, store_cpu)]
 
 
 def handshake(targets: Sequence[Target], plan: Plan, progress: Progress) -> list[Handshake]:

@@ -10,7 +10,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import redis
+
+from hub.embedded_valkey import socket_path
 from tests.bench import processes
 from tests.bench.cores import on_server_core
 from tests.bench.processes import Usage
@@ -31,7 +35,7 @@ class Server:
         self.target = target
         self.launch = launch
         self._log = log
-        with log.open("wb") as output, on_server_core():
+        with log.open("wb") as output, on_server_core(spread=launch.spread):
             self._process = subprocess.Popen(
                 launch.command,
                 env=launch.environment,
@@ -56,6 +60,11 @@ class Server:
         if self._process.poll() is not None:
             raise ServerFailedError(f"{self.target.name} ended with {self._process.returncode}")
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started."""
+        return self._process.pid
+
     def cpu_seconds(self) -> Usage:
         """CPU time used so far by the server and its children."""
         return processes.cpu_seconds(self._process.pid)
@@ -63,6 +72,17 @@ class Server:
     def resident_kib(self) -> Usage:
         """Resident memory of the server and its children."""
         return processes.resident_kib(self._process.pid)
+
+    def store_bytes(self) -> int:
+        """What the embedded Valkey keeps, by its own account."""
+        return int(self.asked_of_store("memory")["used_memory"])
+
+    def asked_of_store(self, section: str) -> dict[str, Any]:
+        """A section of the embedded Valkey's INFO."""
+        path = socket_path(Path(self.launch.environment["HUB_DATA_DIR"]).resolve())
+        with contextlib.closing(redis.Redis(unix_socket_path=str(path))) as store:
+            told: dict[str, Any] = store.info(section)
+        return told
 
     def metric(self, name: str) -> float:
         """One figure of `/metrics` that has no labels."""

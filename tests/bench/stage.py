@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -93,7 +93,7 @@ def open_links(server: Server, kind: str, pairs: range) -> list[Link]:
     return knock(server, doors(server, kind, pairs))
 
 
-def doors(server: Server, kind: str, pairs: range) -> list[Door]:
+def doors(server: Server, kind: str, pairs: Iterable[int]) -> list[Door]:
     """Where a desktop or a mobile of each of these pairs goes."""
     return [Door(f"{kind} {pair}", *server.target.door(kind, pair)) for pair in pairs]
 

@@ -32,6 +32,8 @@ class Launch:
     port: int
     readiness: str | None
     """The path that answers 200 when the server is ready; None: ready when it accepts connections."""
+    spread: bool = False
+    """Whether it may use all cores, those of the load generator, too."""
 
 
 class Target(Protocol):
@@ -54,12 +56,19 @@ def desktop_of(pair: int) -> str:
 
 
 class HubTarget:
-    """Tether Hub with everything on: tokens, limits, presence, metrics."""
+    """Tether Hub with everything on: tokens, limits, presence, metrics.
 
-    name = "hub"
+    Args:
+        workers: Nodes that share the port and the embedded Valkey; with several, each has neighbours.
+        spread: As `Launch.spread`.
+    """
+
     greets = True
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1, *, spread: bool = False) -> None:
+        self.name = "hub" if workers == 1 else f"hub, {workers} workers"
+        self._workers = workers
+        self._spread = spread
         self._secret = secrets.token_urlsafe(48)
 
     def launch(self, folder: Path) -> Launch:
@@ -71,9 +80,10 @@ class HubTarget:
             "HUB_JWT_SECRET": self._secret,
             "HUB_DATA_DIR": str(folder),
             "HUB_RATE_LIMIT": "1000000:1000000",
+            "HUB_WORKERS": str(self._workers),
         }
         hub = Path(sys.executable).with_name("hub")
-        return Launch([str(hub), "serve"], environment, _REPOSITORY, port, "/readyz")
+        return Launch([str(hub), "serve"], environment, _REPOSITORY, port, "/readyz", self._spread)
 
     def door(self, kind: str, pair: int) -> tuple[str, str]:
         """A fresh token in the Authorization header, as native clients send it."""
@@ -83,8 +93,15 @@ class HubTarget:
             claims |= {"sub": desktop_of(pair), "user_id": f"u{pair:05}"}
         else:
             claims |= {"sub": f"u{pair:05}"}
-        token = jwt.encode(claims, self._secret, algorithm="HS256")
-        return f"/ws/{kind}", f"Authorization: Bearer {token}\r\n"
+        return f"/ws/{kind}", f"Authorization: Bearer {self._token(claims)}\r\n"
+
+    def service_token(self) -> str:
+        """What opens `/internal`."""
+        now = int(time.time())
+        return self._token({"aud": "internal", "sub": "bench", "iat": now, "exp": now + _TOKEN_LIFE_S})
+
+    def _token(self, claims: dict[str, object]) -> str:
+        return jwt.encode(claims, self._secret, algorithm="HS256")
 
 
 class PeerTarget:

@@ -1,4 +1,4 @@
-"""What every journal promises: run against Redis' scripts on a real Valkey, and against the twin that tests use.
+"""What every journal promises: run against Redis' scripts on a real Valkey, a cluster of it, and the twin.
 
 Journals are written down as `E-0<AFTER` for an opening, `E-S` for a message, and the head behind `|`; `?` is what
 nobody knows.
@@ -27,14 +27,14 @@ pytest_plugins = ("tests.support.valkey_fixtures",)
 MakeBench: TypeAlias = Callable[[JournalLimits], Awaitable[Bench]]
 
 
-@pytest.fixture(params=["valkey", "memory"])
+@pytest.fixture(params=["valkey", "cluster", "memory"])
 async def make_bench(request: pytest.FixtureRequest) -> AsyncIterator[MakeBench]:
     async with AsyncExitStack() as stack:
 
         async def make(limits: JournalLimits) -> Bench:
             if request.param == "memory":
                 return memory_bench(limits)
-            return await stack.enter_async_context(valkey_bench(request.getfixturevalue("valkey"), limits))
+            return await stack.enter_async_context(valkey_bench(request.getfixturevalue(request.param), limits))
 
         yield make
 

@@ -1,4 +1,4 @@
-"""What every mailroom promises: run against Redis' scripts on a real Valkey, and against the one in memory."""
+"""What every mailroom promises: run against Redis' scripts on a real Valkey, a cluster of it, and the one in memory."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytest
-from redis.asyncio import Redis
 
 from actors.ids import DesktopId
 from actors.mail import KeptReceipt, Known, MailPage, NotStored, Receipt, Sender, Status, Stored, nameless_key
 from actors.offsets import BEGINNING, Offset
 from hub.mail.limits import MailLimits
 from hub.mail.lua import MOST_KEPT, PAGE_BYTES, PAGE_LETTERS
-from hub.store.client import connect
+from hub.store.client import Client, connect
 from tests.support.mail import D1, PHONE, U1, Desk, MemoryDesk, make_letter, redis_desk
 from tests.support.presence import CALL_MS, eventually
 from tests.support.valkey import ValkeyServer
@@ -32,11 +31,11 @@ async def memory_desk(limits: MailLimits) -> AsyncIterator[Desk]:
     yield MemoryDesk(limits)
 
 
-@pytest.fixture(params=["valkey", "memory"])
+@pytest.fixture(params=["valkey", "cluster", "memory"])
 def open_desk(request: pytest.FixtureRequest) -> Open:
     if request.param == "memory":
         return memory_desk
-    client: Redis = request.getfixturevalue("client")
+    client: Client = request.getfixturevalue("client" if request.param == "valkey" else "cluster_client")
     return partial(redis_desk, client)
 
 

@@ -1,4 +1,4 @@
-"""What every presence store promises: run against Redis' scripts on a real Valkey, and against the model of them.
+"""What every presence store promises: run against Redis' scripts on a real Valkey, a cluster of it, and their model.
 
 The model is what the property test (tests/property/test_presence_fence.py) compares the scripts with.
 """
@@ -25,11 +25,13 @@ class Store(Protocol):
     async def desktop(self, desktop_id: DesktopId) -> PresenceAnswer: ...
 
 
-@pytest.fixture(params=["valkey", "model"])
+@pytest.fixture(params=["valkey", "cluster", "model"])
 def store(request: pytest.FixtureRequest) -> Store:
     if request.param == "model":
         return ModelStore(known_limit=3)
-    return make_store(request.getfixturevalue("client"), known_limit=3)
+    return make_store(
+        request.getfixturevalue("client" if request.param == "valkey" else "cluster_client"), known_limit=3
+    )
 
 
 U1, D1 = UserId("u1"), DesktopId("d1")

@@ -106,11 +106,12 @@ def account(server: ValkeyServer, *rules: str) -> str:
 @pytest.mark.parametrize(
     ("rules", "severity", "found"),
     [
-        (["~hub:*", "+@all", "-@admin"], Severity.OK, "allowed"),
-        (["~hub:*", "+@all", "-xadd", "-zpopmin"], Severity.ERROR, ": ZPOPMIN, XADD"),
-        (["~hub:*", "+@all", "-script|load"], Severity.ERROR, ": SCRIPT"),
-        (["~hub:{*", "+@all"], Severity.ERROR, ": GET, SET, ZADD, XADD"),
-        (["~hub:*", "+@all", "-multi"], Severity.NOTE, "MULTI"),
+        (["~hub:*", "&hub:*", "+@all", "-@admin"], Severity.OK, "allowed"),
+        (["~hub:*", "&hub:*", "+@all", "-xadd", "-zpopmin"], Severity.ERROR, ": ZPOPMIN, XADD"),
+        (["~hub:*", "&hub:*", "+@all", "-script|load"], Severity.ERROR, ": SCRIPT"),
+        (["~hub:*", "+@all"], Severity.ERROR, ": SPUBLISH, SSUBSCRIBE"),
+        (["~hub:{*", "&hub:*", "+@all"], Severity.ERROR, ": GET, SET, ZADD, XADD"),
+        (["~hub:*", "&hub:*", "+@all", "-multi"], Severity.NOTE, "MULTI"),
     ],
 )
 async def test_an_account_that_may_too_little(

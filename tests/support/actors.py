@@ -168,6 +168,14 @@ class PlainCodec:
         return found if isinstance(found, str) else Fault(ErrorCode.BAD_PAYLOAD, name, envelope.message_id)
 
 
+class PlacingCodec(PlainCodec):
+    """Notices tell where their desktop stands."""
+
+    def notice(self, notice: Notice, offset: Offset | None = None) -> bytes:
+        told = json.loads(super().notice(notice))
+        return json.dumps({**told, "offset": offset and str(offset)}).encode()
+
+
 def _plain(field: object) -> object:
     return str(field) if isinstance(field, Offset) else field
 

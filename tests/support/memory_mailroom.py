@@ -57,6 +57,15 @@ class Mailbox:
         return sum(size_of(letter) for letter in self.letters.values())
 
 
+@dataclass
+class Shelves:
+    """What the store holds."""
+
+    mailboxes: dict[tuple[UserId, DesktopId], Mailbox] = field(default_factory=dict)
+    kept: dict[Sender, deque[KeptReceipt]] = field(default_factory=dict)
+    newest: Offset = BEGINNING
+
+
 def size_of(letter: Letter) -> int:
     return len(text_of(letter.frame))
 
@@ -76,17 +85,21 @@ class MemoryMailroom:
         *,
         tell: Callable[[Sender, Receipt], None] = lambda _sender, _receipt: None,
         returned: Callable[[], None] = lambda: None,
+        beside: "MemoryMailroom | None" = None,
     ) -> None:
-        self.mailboxes: dict[tuple[UserId, DesktopId], Mailbox] = {}
+        """Make a mailroom; `beside`: its mailboxes are that one's, as those of two nodes are."""
+        self._shelves: Shelves = Shelves() if beside is None else beside._shelves
         self.tell = tell
         self.tell_returned = returned
         self._clock = clock
         self._scheduler = scheduler
         self._limits = limits or MailLimits()
-        self._kept: dict[Sender, deque[KeptReceipt]] = {}
         self._owed: deque[Callable[[], object]] = deque(maxlen=10_000)
         self._away = False
-        self._newest = BEGINNING
+
+    @property
+    def mailboxes(self) -> dict[tuple[UserId, DesktopId], Mailbox]:
+        return self._shelves.mailboxes
 
     @property
     def away(self) -> bool:
@@ -142,7 +155,7 @@ class MemoryMailroom:
         self._scheduler.call_soon(lambda: self._now_or_later(partial(self._keep, sender, receipt)))
 
     def kept(self, sender: Sender, answer: Callable[[list[KeptReceipt] | None], None]) -> None:
-        self._scheduler.call_soon(lambda: answer(None if self._away else list(self._kept.get(sender, ()))))
+        self._scheduler.call_soon(lambda: answer(None if self._away else list(self._shelves.kept.get(sender, ()))))
 
     def forget(self, sender: Sender, until: Offset) -> None:
         self._scheduler.call_soon(lambda: self._now_or_later(partial(self._forget, sender, until)))
@@ -172,8 +185,8 @@ class MemoryMailroom:
         return Stored(entry, previous)
 
     def _next_entry(self, now: int) -> Offset:
-        self._newest = max(Offset(now, 0), Offset(self._newest.epoch, self._newest.seq + 1))
-        return self._newest
+        self._shelves.newest = max(Offset(now, 0), Offset(self._shelves.newest.epoch, self._shelves.newest.seq + 1))
+        return self._shelves.newest
 
     def _full(self, mailbox: Mailbox, letter: Letter) -> bool:
         too_many = len(mailbox.letters) >= self._limits.messages
@@ -211,11 +224,11 @@ class MemoryMailroom:
         return known.sender
 
     def _keep(self, sender: Sender, receipt: Receipt) -> None:
-        kept = self._kept.setdefault(sender, deque(maxlen=MOST_KEPT))
+        kept = self._shelves.kept.setdefault(sender, deque(maxlen=MOST_KEPT))
         kept.append(KeptReceipt(self._next_entry(self._clock.wall_ms()), receipt))
 
     def _forget(self, sender: Sender, until: Offset) -> None:
-        kept = self._kept.get(sender, deque())
+        kept = self._shelves.kept.get(sender, deque())
         while kept and kept[0].entry <= until:
             kept.popleft()
 

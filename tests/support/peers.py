@@ -12,10 +12,12 @@ from actors.ids import ConnectionId, DesktopId, DeviceId, NodeId, UserId
 from actors.mail import Receipt, Sender
 from actors.messages import MobileIdentity
 from actors.mobile import MobileConnection
+from actors.nodes import Posted, Told, Undelivered, Word
 from actors.offsets import BEGINNING, parse_offset
 from actors.policy import Policy
 from actors.post import PostOffice
-from actors.supervisor import Supervisor, Surroundings
+from actors.supervisor import Supervisor
+from actors.surroundings import Surroundings
 from actors.tallies import Tallies
 from actors.turns import Turns
 from tests.support.actors import (
@@ -28,6 +30,7 @@ from tests.support.actors import (
     PlainCodec,
     desktop_identity,
 )
+from tests.support.memory_cluster import MemoryHub
 from tests.support.memory_journal import MemoryJournal
 from tests.support.memory_mailroom import MemoryMailroom
 
@@ -84,18 +87,30 @@ class Peer:
 class World:
     """One node's actors. Nobody's past is known to the store unless a test says so."""
 
-    def __init__(self, policy: Policy | None = None, codec: PlainCodec | None = None) -> None:
-        self.clock = HandClock()
-        self.scheduler = HandScheduler(self.clock)
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        codec: PlainCodec | None = None,
+        *,
+        node: str = "node/1",
+        beside: "World | None" = None,
+    ) -> None:
+        """Make a node; `beside`: it shares clock, store and channels with that one."""
+        self.clock: HandClock = HandClock() if beside is None else beside.clock
+        self.scheduler: HandScheduler = HandScheduler(self.clock) if beside is None else beside.scheduler
+        self.hub: MemoryHub = MemoryHub(self.scheduler) if beside is None else beside.hub
+        self.node_id = NodeId(node)
+        cluster = self.hub.join(self.node_id, hear=self._hear, missed=self._missed, gone=self._gone, anew=self._anew)
         self.turns = Turns(self.scheduler)
         self.mirror = FakeMirror()
-        self.journal = MemoryJournal(self.scheduler, self.clock)
+        self.journal: MemoryJournal = MemoryJournal(self.scheduler, self.clock) if beside is None else beside.journal
         self.auth = FakeAuth()
         self.tallies = Tallies()
-        self.epochs = EpochSource(self.clock)
-        self.epochs.learn(0)  # So the first ones are 1, 2, 3.
+        self.epochs: EpochSource = EpochSource(self.clock) if beside is None else beside.epochs
+        if beside is None:
+            self.epochs.learn(0)  # So the first ones are 1, 2, 3.
         self.around = Surroundings(
-            node_id=NodeId("node/1"),
+            node_id=self.node_id,
             clock=self.clock,
             epochs=self.epochs,
             scheduler=self.scheduler,
@@ -103,13 +118,35 @@ class World:
             codec=codec or PlainCodec(),
             mirror=self.mirror,
             journal=self.journal,
+            cluster=cluster,
             policy=policy or Policy(),
             tallies=self.tallies,
         )
         self.supervisor = Supervisor(self.around)
-        self.mailroom = MemoryMailroom(self.clock, self.scheduler, tell=self._tell, returned=self._read_mailboxes)
+        self.mailroom = MemoryMailroom(
+            self.clock,
+            self.scheduler,
+            tell=self._tell,
+            returned=self._read_mailboxes,
+            beside=None if beside is None else beside.mailroom,
+        )
         self.post = PostOffice(self.around, self.supervisor, self.mailroom)
-        self._ids = count(1)
+        self._ids: "count[int]" = count(1) if beside is None else beside._ids
+
+    def _hear(self, node_id: NodeId, word: Word) -> None:
+        if isinstance(word, Posted | Told | Undelivered):
+            self.post.hear(node_id, word)
+        else:
+            self.supervisor.neighbours.hear(node_id, word)
+
+    def _missed(self, node_id: NodeId | None) -> None:
+        self.supervisor.neighbours.missed(node_id)
+
+    def _gone(self, node_id: NodeId) -> None:
+        self.supervisor.neighbours.gone(node_id)
+
+    def _anew(self) -> None:
+        self.supervisor.neighbours.anew()
 
     def _tell(self, sender: Sender, receipt: Receipt) -> None:
         self.post.tell(sender, receipt)

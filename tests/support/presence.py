@@ -2,15 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
-
-from redis.asyncio import Redis
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from unittest.mock import patch
 
 from actors.ids import ConnectionId, DesktopId, Epoch, NodeId, UserId
 from actors.messages import CameOnline, PresenceRecord, WentOffline
 from hub.presence.mirror import PresenceMirror
 from hub.presence.store import RedisPresenceStore
+from hub.store.calls import Command, Reply
+from hub.store.client import Client
+from hub.store.servers import Servers
+from tests.support.valkey import ValkeyServer
 
 NODE = NodeId("alpha/0000aaaa")
 NOW = 1_700_000_000_000
@@ -41,9 +44,37 @@ def make_record(
 
 
 def make_store(
-    client: Redis, *, ttl_s: float = 120, known_limit: int = 200, timeout_s: float = 0.45
+    client: Client, *, ttl_s: float = 120, stream_length: int = 100_000, known_limit: int = 200, timeout_s: float = 0.45
 ) -> RedisPresenceStore:
-    return RedisPresenceStore(client, ttl_s=ttl_s, stream_length=100_000, known_limit=known_limit, timeout_s=timeout_s)
+    return RedisPresenceStore(client, ttl_s, stream_length, known_limit, timeout_s=timeout_s)
+
+
+def told(server: ValkeyServer) -> list[tuple[str, str, str]]:
+    """What the stream was told: desktop, state and reason of each entry."""
+    entries = [fields for _, fields in server.say("XRANGE", "hub:presence", "-", "+")]
+    return [(each[b"desktop_id"].decode(), each[b"state"].decode(), each[b"reason"].decode()) for each in entries]
+
+
+@contextmanager
+def cut_off(store: RedisPresenceStore, trips: int, *, answered: bool = True) -> Iterator[list[int]]:
+    """Cut a store off from Redis after so many round trips; not `answered`: the next still gets there.
+
+    Gives how many commands each round trip had.
+    """
+    run, counted = store._calls.run, list[int]()
+
+    async def run_until_cut(commands: Sequence[Command], at: Servers | None = None) -> list[Reply]:
+        if not commands:
+            return []
+        counted.append(len(commands))
+        if len(counted) <= trips:
+            return await run(commands, at)
+        if not answered and len(counted) == trips + 1:
+            await run(commands, at)
+        raise ConnectionError("cut off")
+
+    with patch.object(store._calls, "run", run_until_cut):
+        yield counted
 
 
 async def eventually(holds: Callable[[], bool], within_s: float = 2.0) -> float:
@@ -59,12 +90,19 @@ async def eventually(holds: Callable[[], bool], within_s: float = 2.0) -> float:
 class SmallHub:
     """Holds desktops online and tells its mirror, as the supervisor does."""
 
-    def __init__(self, client: Redis, ttl_s: float = 120) -> None:
+    def __init__(self, client: Client, ttl_s: float = 120, node: str = NODE, *, alone: bool = True) -> None:
         self.online: dict[str, PresenceRecord] = {}
         self.learnt_us: list[int] = []
+        self.taken_over: list[tuple[str, int, str]] = []
         self.store = make_store(client, ttl_s=ttl_s)
         self.mirror = PresenceMirror(
-            self.store, node_id=NODE, ttl_s=ttl_s, online_records=self.records, learn_clock=self.learnt_us.append
+            self.store,
+            node_id=NodeId(node),
+            ttl_s=ttl_s,
+            online_records=self.records,
+            learn_clock=self.learnt_us.append,
+            owner_changed=lambda *change: self.taken_over.append(change),
+            clears_earlier_lives=alone,
         )
 
     def records(self) -> Iterable[PresenceRecord]:
@@ -84,8 +122,10 @@ class SmallHub:
 
 
 @asynccontextmanager
-async def small_hub(client: Redis, ttl_s: float = 120) -> AsyncIterator[SmallHub]:
-    hub = SmallHub(client, ttl_s)
+async def small_hub(
+    client: Client, ttl_s: float = 120, node: str = NODE, *, alone: bool = True
+) -> AsyncIterator[SmallHub]:
+    hub = SmallHub(client, ttl_s, node, alone=alone)
     await hub.mirror.start()
     try:
         yield hub

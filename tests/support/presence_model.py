@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from actors.ids import DesktopId, UserId
+from actors.ids import DesktopId, NodeId, UserId
 from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord, WentOffline
-from hub.presence.answers import PresenceAnswer, StreamEntry
+from hub.presence.answers import PresenceAnswer, StreamEntry, entry_of
 from hub.presence.pending import Key, key_of
 
 
@@ -15,16 +15,24 @@ class ModelStore:
         self.records: dict[Key, PresenceRecord] = {}
         self.ended: dict[Key, int] = {}
         self.owners: dict[DesktopId, tuple[int, UserId]] = {}
+        self.stream: list[StreamEntry] = []
         self._seen: dict[UserId, dict[DesktopId, int]] = {}
         self._known: dict[Key, tuple[str | None, str | None, str]] = {}
         self._limit = known_limit
 
-    async def apply(self, changes: Sequence[PresenceChange], entries: Sequence[StreamEntry]) -> None:
-        for change in changes:
+    async def apply(self, changes: Sequence[PresenceChange], renewals: Sequence[PresenceRecord] = ()) -> None:
+        for change in [*changes, *(CameOnline(record, announce=False) for record in renewals)]:
             if isinstance(change, CameOnline):
-                self._put(change.record, announce=change.announce)
+                self._put(change)
             else:
                 self._drop(change)
+
+    async def clear_node(self, node_id: NodeId) -> int:
+        lost = [record for record in self.records.values() if record.node_id == node_id]
+        for record in lost:
+            del self.records[key_of(record)]
+            self._leave(WentOffline(record, "node_lost", 0))
+        return len(lost)
 
     async def known(self, user_id: UserId) -> list[KnownDesktop]:
         seen = sorted(self._seen.get(user_id, {}).items(), key=lambda item: (item[1], item[0]), reverse=True)
@@ -59,13 +67,18 @@ class ModelStore:
         name, platform, reason = self._known[(user_id, desktop_id)]
         return KnownDesktop(desktop_id, last_seen, name, platform, reason or "node_lost")
 
-    def _put(self, record: PresenceRecord, *, announce: bool) -> None:
-        key = key_of(record)
+    def _told_offline(self, key: Key) -> bool:
+        return key in self._known and self._known[key][2] != ""
+
+    def _put(self, change: CameOnline) -> None:
+        record, key = change.record, key_of(change.record)
         held = self.records.get(key)
         taken = held is None or held.epoch != record.epoch
         if (held and held.epoch > record.epoch) or self.ended.get(key, -1) >= record.epoch:
             taken = False
         else:
+            if held is None and (change.announce or self._told_offline(key)):
+                self.stream.append(entry_of(change))
             self.records[key] = record
             seen = self._seen.setdefault(record.user_id, {})
             added = record.desktop_id not in seen
@@ -73,16 +86,26 @@ class ModelStore:
             if taken or added:
                 self._known[key] = (record.name, record.platform, "")
             self._trim(record.user_id)
-        if (announce or taken) and self.owners.get(record.desktop_id, (-1, ""))[0] <= record.epoch:
+        if (change.announce or taken) and self.owners.get(record.desktop_id, (-1, ""))[0] <= record.epoch:
             self.owners[record.desktop_id] = (record.epoch, record.user_id)
 
     def _drop(self, change: WentOffline) -> None:
         record, key = change.record, key_of(change.record)
-        held = self.records.get(key)
-        if (held and held.epoch > record.epoch) or self.ended.get(key, -1) > record.epoch:
+        held, ended = self.records.get(key), self.ended.get(key, -1)
+        if (held and held.epoch > record.epoch) or ended > record.epoch:
             return
         self.ended[key] = record.epoch
-        self.records.pop(key, None)
+        if self.records.pop(key, None) or (ended != record.epoch and not self._told_offline(key)):
+            self._leave(change)
+        else:
+            self._remember(change)
+
+    def _leave(self, change: WentOffline) -> None:
+        self.stream.append(entry_of(change))
+        self._remember(change)
+
+    def _remember(self, change: WentOffline) -> None:
+        record, key = change.record, key_of(change.record)
         seen = self._seen.setdefault(record.user_id, {})
         if change.forget:
             seen.pop(record.desktop_id, None)

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from hub.store.client import connect
+from hub.store.client import Client, connect, connect_to_one
 from tests.support.presence import CALL_MS
 from tests.support.valkey import ValkeyServer
+from tests.support.valkey_cluster import ValkeyCluster
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +33,7 @@ def valkey(shared_server: ValkeyServer) -> ValkeyServer:
 @pytest.fixture
 async def client(valkey: ValkeyServer) -> AsyncIterator[Redis]:
     """A client of the run's server, which is empty."""
-    client = connect(valkey.url, CALL_MS)
+    client = connect_to_one(valkey.url, CALL_MS)
     yield client
     await client.aclose()
 
@@ -48,6 +49,43 @@ def frail_server() -> Iterator[ValkeyServer]:
 
 @pytest.fixture
 async def frail_client(frail_server: ValkeyServer) -> AsyncIterator[Redis]:
-    client = connect(frail_server.url, CALL_MS)
+    client = connect_to_one(frail_server.url, CALL_MS)
     yield client
     await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[ValkeyCluster]:
+    """The run's cluster of three masters. Don't harm it; slots may be moved, if they are moved back."""
+    cluster = ValkeyCluster()
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def cluster(shared_cluster: ValkeyCluster) -> ValkeyCluster:
+    """The run's cluster, empty."""
+    shared_cluster.say("FLUSHALL")
+    return shared_cluster
+
+
+@pytest.fixture
+async def cluster_client(cluster: ValkeyCluster) -> AsyncIterator[Client]:
+    """A client of the run's cluster, which is empty."""
+    client = connect(cluster.url, CALL_MS)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(scope="module")
+def frail_cluster() -> Iterator[ValkeyCluster]:
+    """A cluster of three masters with a replica each, for the tests of a module to harm; see `ValkeyCluster.mend`."""
+    cluster = ValkeyCluster(replicas=1, node_timeout_ms=1000)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()

@@ -77,7 +77,7 @@ class Stage:
             self.newest,
             piece=self.piece,
             ring=lambda: self.ring,
-            silent_at=lambda: self.stands_at,
+            silent=lambda at: at == self.stands_at,
             guard=lambda act: act(),
             send=self.send,
             done=self.done,

@@ -1,6 +1,5 @@
 """The supervisor: who is shown what, what is mirrored, and how the store's answers come in."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,11 +7,11 @@ import pytest
 
 from actors.ids import DesktopId, DeviceId, UserId
 from actors.mail import Sender
-from actors.messages import CameOnline, KnownDesktop, Notice, WentOffline
+from actors.messages import CameOnline, KnownDesktop, WentOffline
 from actors.offsets import Offset
 from actors.policy import Policy
 from actors.routes import Route
-from tests.support.actors import UPTIME_S, WALL_S, PlainCodec
+from tests.support.actors import UPTIME_S, WALL_S, PlacingCodec
 from tests.support.peers import Peer, World
 
 NOW_MS = WALL_S * 1000
@@ -379,14 +378,6 @@ def test_whether_a_desktop_is_nobodys_is_known_once_the_store_has_told() -> None
 # -- where desktops stand ------------------------------------------------------------------------------------------
 
 
-class PlacingCodec(PlainCodec):
-    """Notices tell where their desktop stands."""
-
-    def notice(self, notice: Notice, offset: Offset | None = None) -> bytes:
-        told = json.loads(super().notice(notice))
-        return json.dumps({**told, "offset": offset and str(offset)}).encode()
-
-
 def places(world: World, user: str = "u1") -> dict[str, str | None]:
     """Where a phone that connects is told that each desktop stands."""
     phone = world.phone_peer(user)
@@ -444,5 +435,5 @@ def test_where_a_desktop_stands_can_be_asked_by_its_owner_only() -> None:
     world = World()
     world.desktop("d1", "u1")
     supervisor = world.supervisor
-    assert supervisor.place_of(UserId("u1"), DesktopId("d1")) == (1, 0)
-    assert supervisor.place_of(UserId("u2"), DesktopId("d1")) is None
+    assert supervisor.silent_behind(UserId("u1"), DesktopId("d1"), Offset(1, 0))
+    assert not supervisor.silent_behind(UserId("u2"), DesktopId("d1"), Offset(1, 0))

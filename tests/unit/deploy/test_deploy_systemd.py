@@ -38,6 +38,7 @@ def test_the_unit_has_its_parts(unit: configparser.ConfigParser) -> None:
     assert unit.sections() == ["Unit", "Service", "Install"]
     service = unit["Service"]
     assert service["ExecStart"] == f"{PROGRAM} serve"
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert service["Restart"] == "always"
     assert service["RestartPreventExitStatus"] == "2"
     assert int(service["LimitNOFILE"]) >= 65_536

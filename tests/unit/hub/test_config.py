@@ -135,7 +135,7 @@ def test_an_unknown_variable_like_no_other_is_just_unknown() -> None:
     [
         ("port", "65536"),
         ("port", "tcp://10.0.0.1:80"),
-        ("workers", "2"),
+        ("workers", "129"),
         ("workers", "0"),
         ("jwt_leeway_s", "121"),
         ("jwt_leeway_s", "-1"),
@@ -182,7 +182,7 @@ def test_all_violations_are_told_at_once() -> None:
     lines = _lines(
         HUB_PROT="1",
         HUB_PORT="x",
-        HUB_WORKERS="4",
+        HUB_WORKERS="x",
         HUB_JWT_SECRET="short",
         HUB_RATE_LIMIT="0:0",
         HUB_HEARTBEAT_TIMEOUT_S="200",

@@ -13,6 +13,7 @@ from hub.config_values import (
     parse_rate_limit,
     parse_secrets,
 )
+from hub.redis_url import redis_nodes
 
 SECRET = "s" * 32
 
@@ -91,23 +92,51 @@ def test_a_weak_secret_or_a_key_is_refused(text: str) -> None:
         check_secret(SecretStr(text))
 
 
-@pytest.mark.parametrize("url", ["redis://h", "rediss://u:p@h:6380/1", "unix:///run/v.sock?db=1", "redis://[::1]:6379"])
-def test_redis_urls_of_three_schemes_are_fine(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "rediss://u:p@h:6380/1",
+        "unix:///run/v.sock?db=1",
+        "redis://[::1]:6379",
+        "redis+cluster://h",
+        "redis+cluster://u:p,@h:1,[::1]:2,h3/0",
+        "rediss+cluster://:p@h:1,h2:2?ssl_ca_certs=/ca.pem",
+    ],
+)
+def test_redis_urls_are_fine(url: str) -> None:
     assert check_redis_url(url) == url
 
 
 @pytest.mark.parametrize(
     "url",
-    ["localhost:6379", "http://h", "redis://", "redis://h:x", "redis://h:99999", "unix://v.sock", "redis://[h", ""],
+    [
+        "localhost:6379",
+        "http://h",
+        "redis://",
+        "redis://h:x",
+        "redis://h:99999",
+        "unix://v.sock",
+        "redis://[h",
+        "",
+        "redis+cluster://",
+        "redis+cluster://h:1,",
+        "redis+cluster://h:x,h:1",
+        "redis+cluster://h:1/1",
+        "unix+cluster:///run/v.sock",
+    ],
 )
 def test_another_redis_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="should"):
         check_redis_url(url)
 
 
-def test_a_cluster_is_refused_as_not_there_yet() -> None:
-    with pytest.raises(ValueError, match="later release"):
-        check_redis_url("redis+cluster://h:7000")
+def test_a_cluster_is_named_by_some_of_its_nodes() -> None:
+    assert redis_nodes("rediss+cluster://u:a,b@h:1,[::1]:2/0?x=y") == [
+        "rediss://u:a,b@h:1/0?x=y",
+        "rediss://u:a,b@[::1]:2/0?x=y",
+    ]
+    assert redis_nodes("redis://u:p@h:1/0") == ["redis://u:p@h:1/0"]
 
 
 def test_a_jwks_is_a_file_or_an_http_url(tmp_path: Path) -> None:

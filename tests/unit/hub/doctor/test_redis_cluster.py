@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from hub.doctor.finding import Severity
-from hub.doctor.redis import at, seeds
 from hub.doctor.redis_cluster import check_cluster, read_nodes
 from hub.doctor.redis_server import RedisServer
+from hub.redis_url import Address, at
 from tests.unit.hub.doctor.support import HEALTHY, server, severities, worst
 
 NODES = """\
@@ -61,8 +61,5 @@ def test_nodes_are_read_with_their_addresses() -> None:
 
 
 def test_urls_of_single_nodes() -> None:
-    assert seeds("redis://:pw@h:1/0") == ["redis://:pw@h:1/0"]
-    assert seeds("redis+cluster://u:p%40w@h:1,i:2") == ["redis://u:p%40w@h:1", "redis://u:p%40w@i:2"]
-    assert seeds("unix:///run/valkey.sock") == ["unix:///run/valkey.sock"]
-    assert at("rediss://u:p%40w@h:1/0", "10.0.0.2", 7) == "rediss://u:p%40w@10.0.0.2:7/0"
-    assert at("redis://h:1", "fd00::4", 7) == "redis://[fd00::4]:7"
+    assert at("rediss://u:p%40w@h:1/0", Address("10.0.0.2", 7)) == "rediss://u:p%40w@10.0.0.2:7/0"
+    assert at("redis://h:1", Address("fd00::4", 7)) == "redis://[fd00::4]:7"

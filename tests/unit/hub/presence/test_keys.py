@@ -17,3 +17,6 @@ def test_beside_the_contract() -> None:
     assert keys.known(U) == "hub:{u@x}:known"
     assert keys.ended(U, D) == "hub:{u@x}:ended:d:1"
     assert keys.mark(NodeId("n/1")) == "hub:mark:n/1"
+    assert keys.owed(U) == "hub:{u@x}:owed"
+    assert keys.user_of(keys.owed(U)) == U
+    assert keys.TOLD == "hub:told:{hub:presence}"

@@ -2,7 +2,7 @@ import pytest
 
 from actors.messages import CameOnline, PresenceChange, WentOffline
 from hub.presence import pending
-from hub.presence.pending import PendingChanges
+from hub.presence.pending import PendingChanges, key_of
 from tests.support.presence import NOW, make_record
 
 
@@ -21,8 +21,8 @@ def queue_of(*changes: PresenceChange) -> PendingChanges:
     return queue
 
 
-def latest(queue: PendingChanges) -> list[PresenceChange]:
-    return [change for _, change in queue.take(1000).changes.values()]
+def waiting(queue: PendingChanges) -> list[PresenceChange]:
+    return queue.take(1000)
 
 
 def test_nothing_waits_at_first() -> None:
@@ -32,28 +32,44 @@ def test_nothing_waits_at_first() -> None:
     assert not queue.take(10)
 
 
-def test_the_latest_state_stays_and_every_entry() -> None:
-    queue = queue_of(online(epoch=1), offline(epoch=1), online(epoch=2))
-    batch = queue.take(10)
-    assert [change for _, change in batch.changes.values()] == [online(epoch=2)]
-    assert [entry.state for _, entry in batch.entries] == ["online", "offline", "online"]
+def test_every_change_that_the_stream_may_be_told_of_stays_in_order() -> None:
+    changes: list[PresenceChange] = [
+        online(epoch=1),
+        offline(epoch=1),
+        online("d2"),
+        online(epoch=2),
+        offline(epoch=2),
+        offline(epoch=2),
+    ]
+    assert waiting(queue_of(*changes)) == changes
 
 
-def test_a_renewal_is_no_entry() -> None:
-    assert queue_of(online(announce=False)).take(10).entries == []
+@pytest.mark.parametrize("later", [online(epoch=2), online(epoch=2, announce=False), offline(epoch=2)])
+def test_one_that_is_not_announced_gives_way_to_the_next(later: PresenceChange) -> None:
+    assert waiting(queue_of(online(announce=False), later)) == [later]
 
 
-def test_an_announcement_outlives_a_renewal_that_takes_its_place() -> None:
-    assert latest(queue_of(online(announce=True), online(announce=False))) == [online(announce=True)]
+def test_an_announcement_stays_before_a_renewal() -> None:
+    changes = [online(announce=True), online(announce=False)]
+    assert waiting(queue_of(*changes)) == changes
 
 
 def test_the_late_end_of_an_older_connection_changes_nothing() -> None:
-    assert latest(queue_of(online(epoch=2), offline(epoch=1))) == [online(epoch=2)]
+    assert waiting(queue_of(online(epoch=2), offline(epoch=1))) == [online(epoch=2)]
+
+
+def test_it_says_whether_a_desktop_waits() -> None:
+    queue = queue_of(online("d1"), offline("d1"))
+    key = key_of(make_record("d1"))
+    assert key in queue
+    assert key_of(make_record("d1", "u2")) not in queue
+    waiting(queue)
+    assert key not in queue
 
 
 def test_desktops_are_apart_and_so_are_owners() -> None:
     changes = [online("d1"), online("d2"), online("d1", user="u2")]
-    assert latest(queue_of(*changes)) == changes
+    assert waiting(queue_of(*changes)) == changes
 
 
 def test_waiting_since_the_oldest() -> None:
@@ -75,30 +91,41 @@ def test_what_could_not_be_written_waits_in_its_old_place() -> None:
     queue.add(online("d3"), 6.0)
     queue.restore()
     assert queue.waiting_since == 0.0
-    batch = queue.take(10)
-    assert [change for _, change in batch.changes.values()] == [offline("d1", 1), online("d2"), online("d3")]
-    assert [entry.desktop_id for _, entry in batch.entries] == ["d1", "d2", "d1", "d3"]
+    assert waiting(queue) == [online("d1", 1), online("d2"), offline("d1", 1), online("d3")]
+
+
+def test_what_was_tried_does_not_give_way() -> None:
+    queue = queue_of(online(announce=False))
+    queue.take(10)
+    queue.restore()
+    queue.add(offline(), 5.0)
+    assert waiting(queue) == [online(announce=False), offline()]
 
 
 def test_restoring_nothing_changes_nothing() -> None:
     queue = queue_of(online())
     queue.restore()
-    assert latest(queue) == [online()]
+    assert waiting(queue) == [online()]
 
 
 def test_at_most_so_many_are_taken_oldest_first() -> None:
     queue = queue_of(*(online(f"d{number}") for number in range(5)))
-    assert [key[1] for key in queue.take(2).changes] == ["d0", "d1"]
+    assert queue.take(2) == [online("d0"), online("d1")]
 
 
 def test_both_are_bounded_and_the_loss_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "MOST_CHANGES", 3)
-    monkeypatch.setattr(pending, "MOST_ENTRIES", 2)
-    queue = queue_of(*(online(f"d{number}") for number in range(5)))
+    monkeypatch.setattr(pending, "MOST_DESKTOPS", 3)
+    monkeypatch.setattr(pending, "MOST_EARLIER", 2)
+    queue = queue_of(*(online("d0", epoch) for epoch in range(4)), *(online(f"d{number}") for number in range(1, 5)))
     assert (queue.dropped_changes, queue.dropped_entries) == (2, 3)
-    batch = queue.take(10)
-    assert [key[1] for key in batch.changes] == ["d2", "d3", "d4"]
-    assert [entry.desktop_id for _, entry in batch.entries] == ["d3", "d4"]
+    assert queue.take(10) == [online("d2"), online("d3"), online("d4")]
     queue.add(online("d5"), 9.0)
     queue.restore()
     assert queue.dropped_changes == 3
+    assert queue.take(10) == [online("d3"), online("d4"), online("d5")]
+
+
+def test_earlier_changes_go_before_the_last_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "MOST_EARLIER", 1)
+    queue = queue_of(online("d1", 1), online("d2"), online("d1", 2), online("d1", 3))
+    assert queue.take(10) == [online("d2"), online("d1", 2), online("d1", 3)]

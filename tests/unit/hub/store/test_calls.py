@@ -4,7 +4,9 @@ import pytest
 from redis.asyncio import Redis
 
 from hub.presence.scripts import ALL, OWN
-from hub.store.calls import CHUNK, Calls, Command, StoreAway, pack
+from hub.store.calls import CHUNK, Calls, Command, StoreAway
+from hub.store.exchange import pack
+from hub.store.scan import scan
 from tests.support.valkey import ValkeyServer
 
 pytest_plugins = ("tests.support.valkey_fixtures",)
@@ -17,10 +19,12 @@ pytest_plugins = ("tests.support.valkey_fixtures",)
         (("SET", "k", 12), b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n12\r\n"),
         (("ECHO", "é\r\n"), b"*2\r\n$4\r\nECHO\r\n$4\r\n\xc3\xa9\r\n\r\n"),
         (("ECHO", ""), b"*2\r\n$4\r\nECHO\r\n$0\r\n\r\n"),
+        (("ECHO", b"\xff\r\n"), b"*2\r\n$4\r\nECHO\r\n$3\r\n\xff\r\n\r\n"),
+        (("ECHO", "é".encode()), b"*2\r\n$4\r\nECHO\r\n$2\r\n\xc3\xa9\r\n"),
     ],
 )
 def test_pack(command: Command, packed: bytes) -> None:
-    assert pack(command).encode() == packed
+    assert pack(command).encode("utf-8", "surrogateescape") == packed
 
 
 async def test_more_batches_than_allowed_wait_for_their_turn(client: Redis) -> None:
@@ -35,6 +39,31 @@ async def test_many_chunks_are_answered_in_order(client: Redis) -> None:
     calls = Calls(client, 5, ALL)
     async with calls.bounded():
         assert await calls.run([("ECHO", text) for text in texts]) == [text.encode() for text in texts]
+
+
+def test_text_that_is_no_unicode_is_refused() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        pack(("ECHO", "\udcff"))
+
+
+async def test_bytes_come_back_as_they_were(client: Redis) -> None:
+    calls = Calls(client, 5, ())
+    every = bytes(range(256))
+    async with calls.bounded():
+        assert await calls.run([("ECHO", every), ("ECHO", "é"), ("ECHO", every[::-1])]) == [
+            every,
+            "é".encode(),
+            every[::-1],
+        ]
+
+
+async def test_one_server_is_its_own_master(client: Redis, valkey: ValkeyServer) -> None:
+    valkey.say("HSET", "hub:h", "f", "v")
+    valkey.say("SET", "hub:s", "v")
+    calls = Calls(client, 5, ())
+    async with calls.bounded():
+        assert await calls.on_every_master(("DBSIZE",)) == [2]
+    assert [page async for page in scan(calls, "hub:*", "hash")] == [["hub:h"]]
 
 
 async def test_nothing_to_do_is_no_call() -> None:

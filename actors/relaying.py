@@ -1,0 +1,393 @@
+"""What desktops say, from node to node: listening to desktops that are elsewhere, and letting others listen (ADR 0011).
+
+The node that has the phones asks; so what a lost word spoils, the next asking mends.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import TypeAlias
+
+from actors.copy import Copy, Taken
+from actors.ids import DesktopId, NodeId, UserId
+from actors.nodes import Ended, Listen, Pieces
+from actors.notices import place
+from actors.offsets import Offset
+from actors.ports import Timer
+from actors.registry import Desktop, Registry
+from actors.relay import Relay
+from actors.routes import DesktopRoute, MobileRoute
+from actors.surroundings import Surroundings
+
+ANSWER_S = 1.0
+"""So long a node may take to answer, or to say that a connection has ended: then it goes on without, and asks again."""
+
+Desk: TypeAlias = Desktop[DesktopRoute, MobileRoute]
+
+
+class _Hearing:
+    """How it stands with listening to one desktop.
+
+    Attributes:
+        waits_for_end: The connection before is elsewhere, too, and has not said its last yet.
+        untold: The phones haven't been told that the desktop is there.
+        watched: Phones were here when it came: they are to hear it from its first message on.
+        asked: The newest asking.
+        waiting: Whoever waits for the answer to an asking.
+    """
+
+    __slots__ = ("asked", "timer", "untold", "waiting", "waits_for_end", "watched")
+
+    def __init__(self, *, untold: bool, watched: bool) -> None:
+        self.waits_for_end = False
+        self.untold = untold
+        self.watched = watched
+        self.asked = 0
+        self.waiting: list[tuple[int, Callable[[], object]]] = []
+        self.timer: Timer | None = None
+
+    def stop(self) -> None:
+        """Wait for nothing any more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def answered(self, ask: int) -> list[Callable[[], object]]:
+        """Return who waited for this answer."""
+        done = [then for number, then in self.waiting if number <= ask]
+        self.waiting = [(number, then) for number, then in self.waiting if number > ask]
+        return done
+
+
+class _Handover:
+    """A desktop that came here from another node, whose last words are not known yet."""
+
+    __slots__ = ("at", "timer", "waiting")
+
+    def __init__(self, at: Offset, timer: Timer, waiting: list[Callable[[], object]]) -> None:
+        self.at = at
+        self.timer = timer
+        self.waiting = waiting
+
+
+class Relaying:
+    """One a node.
+
+    Args:
+        around: What all actors share.
+        registry: The supervisor's.
+        announce: Tells the phones that a desktop is there, and where it stands.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        registry: Registry[DesktopRoute, MobileRoute],
+        announce: Callable[[Desk, Offset | None], None],
+    ) -> None:
+        self._around = around
+        self._registry = registry
+        self._announce = announce
+        self._asks = count(1)
+        self._hearings: dict[UserId, dict[DesktopId, _Hearing]] = {}
+        self._handovers: dict[DesktopId, _Handover] = {}
+
+    # -- where desktops are ----------------------------------------------------------------------------------------
+
+    def held(self, desktop: Desk, *, untold: bool, watched: bool) -> None:
+        """The desktop is connected to another node, and phones here are to hear it."""
+        hearing = self._hearing(desktop)
+        if hearing is None:
+            hearing = _Hearing(untold=untold, watched=watched)
+            self._hearings.setdefault(desktop.owner, {})[desktop.desktop_id] = hearing
+        hearing.untold |= untold
+        copy = desktop.copy
+        if copy is not None and copy.node_id != desktop.holder and copy.heard and not copy.ended:
+            if not hearing.waits_for_end:
+                hearing.waits_for_end = True
+                self._set_timer(desktop, hearing)
+        elif copy is None or copy.node_id != desktop.holder or not copy.heard:
+            self._begin(desktop, hearing)
+        else:
+            self._ask(desktop, hearing, copy.at)
+
+    def left(self, desktop: Desk) -> None:
+        """The desktop is connected nowhere any more."""
+        waiting = self._drop(desktop)
+        if desktop.copy is not None:
+            desktop.copy.heard = False
+        _call(waiting)
+
+    def taken_over(self, desktop: Desk) -> bool:
+        """The desktop is connected here now. Phones that heard it elsewhere go on when it is known how that ended.
+
+        Return whether they haven't been told yet that it is there.
+        """
+        hearing = self._hearing(desktop)
+        untold = hearing is not None and hearing.untold
+        copy, desktop.copy, desktop.follows = desktop.copy, None, None
+        waiting = self._drop(desktop)
+        if copy is not None and not copy.ended:
+            desktop.ring = None
+            if copy.at is not None:
+                timer = self._around.scheduler.call_later(ANSWER_S, self._hand_over, desktop.desktop_id)
+                self._handovers[desktop.desktop_id] = _Handover(copy.at, timer, waiting)
+                self._missed(desktop, copy.at)
+                return untold
+        _call(waiting)
+        return untold
+
+    def unheard(self, desktop: Desk) -> None:
+        """No phone here listens any more to a desktop that is elsewhere."""
+        waiting = self._drop(desktop)
+        desktop.copy = desktop.ring = None
+        _call(waiting)
+
+    def forget(self, user_id: UserId) -> None:
+        """Nobody of the user is here any more."""
+        for hearing in self._hearings.pop(user_id, {}).values():
+            hearing.stop()
+
+    def told(self, desktop: Desk) -> bool:
+        """Whether phones have been told how a desktop is; if not, they are in a moment."""
+        if desktop.holder is None:
+            return True
+        hearing = self._hearing(desktop)
+        return hearing is not None and not hearing.untold
+
+    def when_heard(self, desktop: Desk, after: Offset, then: Callable[[], object]) -> None:
+        """Call `then` when everything that can be had of what the desktop said behind `after` is here, or at once."""
+        handover, hearing = self._handovers.get(desktop.desktop_id), self._hearing(desktop)
+        if handover is not None:
+            handover.waiting.append(then)
+        elif desktop.holder is None or hearing is None:
+            then()
+        elif hearing.waits_for_end:
+            hearing.waiting.append((hearing.asked, partial(self.when_heard, desktop, after, then)))
+        elif desktop.copy is not None and desktop.copy.covers(after):
+            then()
+        else:
+            hearing.waiting.append((self._ask(desktop, hearing, after), then))
+
+    def caught_up(self, desktop: Desk, phone: MobileRoute, at: Offset) -> None:
+        """A phone that was behind hears the desktop from now on; it has everything up to `at`."""
+        copy = desktop.copy
+        if copy is not None and not copy.heard and (copy.at is None or at > copy.at):
+            copy.ahead[phone] = at
+
+    def missed(self, desktop: Desk, node_id: NodeId | None) -> None:
+        """Words of a node (None: of any) were lost: ask for what may have been in them."""
+        hearing, copy = self._hearing(desktop), desktop.copy
+        if hearing is not None and copy is not None and node_id in (None, copy.node_id) and not hearing.waits_for_end:
+            self._ask(desktop, hearing, copy.at)
+
+    def gone(self, desktop: Desk, node_id: NodeId) -> None:
+        """A node says nothing any more: its last words are not waited for."""
+        hearing = self._hearing(desktop)
+        awaited = desktop.copy if hearing is not None and hearing.waits_for_end else None
+        if hearing is not None and awaited is not None and awaited.node_id == node_id:
+            self._begin(desktop, hearing)
+
+    # -- what other nodes say --------------------------------------------------------------------------------------
+
+    def hear_pieces(self, node_id: NodeId, pieces: Pieces) -> None:
+        """Take what a desktop said there to the phones here."""
+        desktop = self._registry.find(pieces.user_id, pieces.desktop_id)
+        hearing = None if desktop is None else self._hearing(desktop)
+        if desktop is None or hearing is None or desktop.copy is None or desktop.copy.node_id != node_id:
+            return
+        copy = desktop.copy
+        taken = copy.take(pieces)
+        desktop.ring = copy.ring
+        if taken.missed_from is not None:
+            self._missed(desktop, taken.missed_from)
+        now, listeners = self._around.clock.monotonic(), desktop.listeners
+        if copy.ahead and taken.frames:
+            listeners = _without_those_ahead(copy, listeners, taken, now)
+        for frame in taken.frames:
+            for phone in listeners:
+                phone.offer(frame, now)
+        self._around.tallies.from_nodes += len(taken.frames) * len(listeners)
+        if taken.ask and not hearing.waits_for_end:
+            self._ask(desktop, hearing, copy.at)
+        if taken.heard:
+            self._heard(desktop, hearing, pieces.ask)
+
+    def hear_end(self, node_id: NodeId, ended: Ended) -> None:
+        """A desktop's connection there has said its last."""
+        desktop, handover = self._registry.find(ended.user_id, ended.desktop_id), self._handovers.get(ended.desktop_id)
+        if desktop is None:
+            return
+        if handover is not None:
+            if handover.at == ended.offset:
+                self._follow(desktop, handover.at)
+            self._hand_over(ended.desktop_id)
+            return
+        hearing, copy = self._hearing(desktop), desktop.copy
+        if copy is None or copy.node_id != node_id:
+            return
+        copy.end(ended.offset)
+        if hearing is not None and hearing.waits_for_end:
+            self._begin(desktop, hearing)
+
+    # -- what other nodes ask --------------------------------------------------------------------------------------
+
+    def listen(self, node_id: NodeId, listen: Listen) -> None:
+        """Let another node hear a desktop that is here, and give it what its phones miss."""
+        desktop = self._registry.find(listen.user_id, listen.desktop_id)
+        if desktop is None or not desktop.here:
+            return
+        relay = desktop.relays.get(node_id)
+        if relay is None:
+            relay = Relay(
+                listen.user_id,
+                listen.desktop_id,
+                ring=lambda: desktop.ring,
+                turns=self._around.turns,
+                send=partial(self._around.cluster.send, node_id),
+            )
+            self._registry.relay_to(desktop, node_id, relay)
+        relay.answer(listen, desktop.epoch)
+        if desktop.connection is not None:
+            # What the other node's phones sent before it knew where the desktop is.
+            desktop.connection.look_for_mail()
+
+    def end(self, desktop: Desk, offset: Offset) -> None:
+        """The desktop's connection here has said its last: tell the nodes that listen."""
+        for relay in desktop.relays.values():
+            relay.end(offset)
+
+    def stop_relays(self, desktop: Desk) -> None:
+        """The desktop is elsewhere now: whoever listens, asks there."""
+        for node_id in list(desktop.relays):
+            self._registry.relay_to(desktop, node_id, None)
+
+    # -- within --------------------------------------------------------------------------------------------------
+
+    def _begin(self, desktop: Desk, hearing: _Hearing) -> None:
+        """Ask the node that the desktop is connected to, from where the phones here stand."""
+        if desktop.holder is None:
+            return
+        hearing.waits_for_end = False
+        waiting = hearing.answered(hearing.asked)
+        ahead = {} if desktop.copy is None else desktop.copy.ahead
+        desktop.copy = copy = self._continued(desktop, desktop.holder, hearing)
+        copy.ahead = ahead
+        desktop.ring = copy.ring
+        self._ask(desktop, hearing, copy.at)
+        if hearing.untold and hearing.watched:
+            hearing.untold = False
+            self._announce(desktop, Offset(desktop.epoch, 0))
+            user, at = self._registry.users.get(desktop.owner), copy.at or Offset(desktop.epoch, 0)
+            for phone in () if user is None else user.listeners:
+                phone.appeared(desktop.desktop_id, at)
+        _call(waiting)
+
+    def _continued(self, desktop: Desk, node_id: NodeId, hearing: _Hearing) -> Copy:
+        """Return a copy that goes on where the phones stand."""
+        before, policy = desktop.copy, self._around.policy
+        bounds = policy.ring_frames, policy.ring_bytes
+        if before is not None and before.at is not None:
+            return Copy(node_id, desktop.epoch, bounds=bounds, ring=before.ring, at=before.at, ended=before.ended)
+        if before is None and desktop.ring is not None:  # It was connected here, and all that it said came.
+            return Copy(node_id, desktop.epoch, bounds=bounds, ring=desktop.ring, at=desktop.ring.head, ended=True)
+        at = Offset(desktop.epoch, 0) if hearing.watched else None
+        return Copy(node_id, desktop.epoch, bounds=bounds, at=at)
+
+    def _ask(self, desktop: Desk, hearing: _Hearing, after: Offset | None) -> int:
+        if desktop.holder is None:
+            return hearing.asked
+        hearing.asked = next(self._asks)
+        word = Listen(desktop.owner, desktop.desktop_id, hearing.asked, after)
+        self._around.cluster.send(desktop.holder, word)
+        if hearing.timer is None:
+            self._set_timer(desktop, hearing)
+        return hearing.asked
+
+    def _heard(self, desktop: Desk, hearing: _Hearing, ask: int) -> None:
+        if ask >= hearing.asked:
+            hearing.stop()
+        if hearing.untold:
+            hearing.untold = False
+            self._announce(desktop, place(desktop))
+        _call(hearing.answered(ask))
+
+    def _set_timer(self, desktop: Desk, hearing: _Hearing) -> None:
+        hearing.stop()
+        hearing.timer = self._around.scheduler.call_later(ANSWER_S, self._unanswered, desktop, hearing)
+
+    def _unanswered(self, desktop: Desk, hearing: _Hearing) -> None:
+        """Nothing came in time: go on with what there is, and ask again."""
+        hearing.timer = None
+        if hearing.waits_for_end:
+            self._begin(desktop, hearing)
+            return
+        if hearing.untold:
+            hearing.untold = False
+            self._announce(desktop, place(desktop))
+        waiting = hearing.answered(hearing.asked)
+        if desktop.copy is not None:
+            self._ask(desktop, hearing, desktop.copy.at)
+        _call(waiting)
+
+    def _missed(self, desktop: Desk, at: Offset) -> None:
+        """The phones that listen have everything up to here only."""
+        user = self._registry.users.get(desktop.owner)
+        for phone in () if user is None else user.listeners:
+            phone.fell_behind(desktop.desktop_id, at)
+
+    def _hand_over(self, desktop_id: DesktopId) -> None:
+        handover = self._handovers.pop(desktop_id, None)
+        if handover is not None:
+            handover.timer.cancel()
+            _call(handover.waiting)
+
+    @staticmethod
+    def _follow(desktop: Desk, end: Offset) -> None:
+        if desktop.ring is None:
+            desktop.follows = end
+        else:
+            desktop.ring.follow(end)
+
+    def _hearing(self, desktop: Desk) -> _Hearing | None:
+        return self._hearings.get(desktop.owner, {}).get(desktop.desktop_id)
+
+    def _drop(self, desktop: Desk) -> list[Callable[[], object]]:
+        """Stop listening to a desktop, and return who waits for an answer."""
+        hearings = self._hearings.get(desktop.owner, {})
+        hearing = hearings.pop(desktop.desktop_id, None)
+        if not hearings:
+            self._hearings.pop(desktop.owner, None)
+        if hearing is None:
+            return []
+        hearing.stop()
+        return hearing.answered(hearing.asked)
+
+
+def _without_those_ahead(
+    copy: Copy, listeners: tuple[MobileRoute | Relay, ...], taken: Taken, now: float
+) -> tuple[MobileRoute | Relay, ...]:
+    """Give those who have some of the frames already the others, and return who is to get all."""
+    ahead, copy.ahead = copy.ahead, {}
+    last = Offset(taken.first.epoch, taken.first.seq + len(taken.frames) - 1)
+    for phone in listeners:
+        at = ahead.get(phone)
+        if at is None:
+            continue
+        known = (
+            at.seq + 1 - taken.first.seq
+            if at.epoch == taken.first.epoch
+            else 0
+            if at < taken.first
+            else len(taken.frames)
+        )
+        for frame in taken.frames[max(0, known) :]:
+            phone.offer(frame, now)
+        if at > last:
+            copy.ahead[phone] = at
+    return tuple(phone for phone in listeners if phone not in ahead)
+
+
+def _call(waiting: list[Callable[[], object]]) -> None:
+    for then in waiting:
+        then()
