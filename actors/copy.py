@@ -75,7 +75,8 @@ class Copy:
 
     def end(self, offset: Offset) -> None:
         """The connection has said its last, at `offset`."""
-        self.ended = offset == self.at
+        silent = self.at is not None and offset.seq == 0 and offset > self.at
+        self.ended = offset == self.at or (self.ended and silent)
 
     def take(self, pieces: Pieces) -> Taken:
         """Take what the other node sent."""
@@ -108,7 +109,7 @@ class Copy:
         """Keep what is here if the answer continues it; begin anew if not. Return where a gap begins."""
         start = pieces.before or Offset(pieces.epoch, pieces.first - 1)
         ring, at = self.ring, self.at
-        if ring is not None and (ring.head == start or ring.covers(start)):
+        if ring is not None and start <= ring.head and ring.covers(start):
             return None
         if at is not None and self._follows(at, pieces):
             return None

@@ -126,6 +126,12 @@ class MobileConnection(Connection):
 
     # -- what it missed ------------------------------------------------------------------------------------------
 
+    def missed(self, desktop_id: DesktopId, at: Offset) -> None:
+        """Something is missing of what a desktop said before it came to `at`, and can't be had."""
+        self._around.tallies.gaps += 1
+        resumed = Resumed(desktop_id, complete=False, offset=at)
+        self.offer(self._around.codec.notice(resumed), self._around.clock.monotonic())
+
     def appeared(self, desktop_id: DesktopId, at: Offset) -> None:
         """A desktop is there and heard from `at` on; a phone that came with more of it goes on from there."""
         if self._reached.get(desktop_id, at) > at:

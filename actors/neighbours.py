@@ -1,75 +1,26 @@
 """The other nodes: what they hold of the users who have somebody here, and what they are told (ADR 0011)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, auto
 from functools import partial
 from itertools import count
-from typing import Protocol
 
 from actors.closing import CloseReason
+from actors.elsewhere import NODE_LOST, Elsewhere, Joined, Look
 from actors.ids import DesktopId, DeviceId, Epoch, NodeId, UserId
 from actors.mail import Sender
 from actors.nodes import Disowned, Ended, Gone, HeldDesktop, Listen, Outdated, Pieces, Share, Shared
-from actors.notices import place
 from actors.offsets import Offset
 from actors.ports import Timer
-from actors.registry import Registry, User
+from actors.registry import Registry
 from actors.relaying import Desk, Relaying
 from actors.routes import DesktopRoute, MobileRoute
 from actors.surroundings import Surroundings
+from actors.taking import Affected, Taking
 
 MEND_S = 1.0
 
-NODE_LOST = "node_lost"
-_UNKNOWN_REASON = "lost"
-
-
-class Told(Protocol):
-    """What the supervisor does when something changed elsewhere."""
-
-    def came_elsewhere(self, desktop: Desk, at: Offset | None) -> None:
-        """A desktop is there, or has another name: tell its phones, and that it stands `at`."""
-        ...
-
-    def went_elsewhere(self, desktop: Desk) -> None:
-        """A desktop is away: tell its phones."""
-        ...
-
-    def disown(self, desktop: Desk) -> None:
-        """A desktop has another owner now: tell the phones of the one it had."""
-        ...
-
-    def moved_away(self, desktop: Desk) -> None:
-        """A desktop that was connected here is connected to another node."""
-        ...
-
-
-class _Look(Enum):
-    """Whether it is known what other nodes hold of a user. `BLIND`: the store was away."""
-
-    ASKED = auto()
-    SEEN = auto()
-    BLIND = auto()
-
-
-@dataclass(slots=True)
-class _Elsewhere:
-    """What other nodes hold of a user who has somebody here.
-
-    Attributes:
-        look: Whether the others were asked.
-        shares: What each holds; those that hold nothing any more stay, for their version.
-        newcomers: Connections that came since what this node holds was entered.
-        gone: Desktops that went since then.
-        waiting: Whoever waits for the first answer.
-    """
-
-    look: _Look = _Look.ASKED
-    shares: dict[NodeId, Share] = field(default_factory=dict)
-    newcomers: list[DesktopRoute | MobileRoute] = field(default_factory=list)
-    gone: list[Gone] = field(default_factory=list)
-    waiting: list[Callable[[], object]] = field(default_factory=list)
+MOST_GONE = 64
+"""So many desktops of a user that went while the store was away are remembered, to tell the others."""
 
 
 class Neighbours:
@@ -81,12 +32,14 @@ class Neighbours:
         supervisor: Is told what changed.
     """
 
-    def __init__(self, around: Surroundings, registry: Registry[DesktopRoute, MobileRoute], supervisor: Told) -> None:
+    def __init__(
+        self, around: Surroundings, registry: Registry[DesktopRoute, MobileRoute], supervisor: Affected
+    ) -> None:
         self._around = around
         self._registry = registry
-        self._supervisor = supervisor
         self.relaying = Relaying(around, registry, supervisor.came_elsewhere)
-        self._users: dict[UserId, _Elsewhere] = {}
+        self._users: dict[UserId, Elsewhere] = {}
+        self._taking = Taking(around, registry, self.relaying, supervisor, self._users, self._enter_soon)
         self._changed: dict[UserId, None] = {}
         self._versions = count(1)
         self._missed: dict[NodeId | None, None] = {}
@@ -94,7 +47,7 @@ class Neighbours:
 
     # -- what changes here -----------------------------------------------------------------------------------------
 
-    def came(self, route: DesktopRoute | MobileRoute) -> None:
+    def came(self, route: Joined) -> None:
         """A connection has joined."""
         user_id = route.identity.user_id
         self._elsewhere(user_id).newcomers.append(route)
@@ -110,13 +63,13 @@ class Neighbours:
         if user_id not in self._registry.users:  # With the user, the registry has forgotten what is elsewhere.
             self.relaying.forget(user_id)
             here.shares.clear()
-            here.look = _Look.ASKED
+            here.look = Look.ASKED
         self._enter_soon(user_id)
 
     def when_seen(self, user_id: UserId, then: Callable[[], object]) -> None:
         """Call `then` when it is known what other nodes hold of the user, or can't be known; perhaps at once."""
         here = self._users.get(user_id)
-        if here is None or here.look is not _Look.ASKED:
+        if here is None or here.look is not Look.ASKED:
             then()
         else:
             here.waiting.append(then)
@@ -128,12 +81,12 @@ class Neighbours:
     def seen(self, user_id: UserId) -> bool:
         """Whether it is known what other nodes hold of the user."""
         here = self._users.get(user_id)
-        return here is not None and here.look is _Look.SEEN
+        return here is not None and here.look is Look.SEEN
 
     def renewed(self, user_id: UserId, others: Mapping[NodeId, Share]) -> None:
         """This node's share was renewed, and others hold this."""
         for node_id, share in others.items():
-            self._take(user_id, node_id, share, (), ())
+            self._taking.take(user_id, node_id, share, (), ())
 
     def nodes_with(self, sender: Sender) -> list[NodeId]:
         """The nodes that hold the phone of this device; without a device, phones whose tokens name none."""
@@ -158,13 +111,13 @@ class Neighbours:
             case Listen():
                 self.relaying.listen(node_id, word)
             case Shared(user_id, share, gone):
-                self._take(user_id, node_id, share, gone, ())
+                self._taking.take(user_id, node_id, share, gone, ())
             case Ended():
                 self.relaying.hear_end(node_id, word)
             case Disowned():
-                self._disown(word)
+                self._taking.disown(word)
             case Outdated():
-                self._come_again(word)
+                self._taking.come_again(word)
 
     def missed(self, node_id: NodeId | None) -> None:
         """Words of a node (None: of any) were lost: what they may have said is asked for, once a second at most."""
@@ -205,7 +158,7 @@ class Neighbours:
                 self.relaying.gone(desktop, node_id)
             now_ms = self._around.clock.wall_ms()
             lost = tuple(Gone(each.desktop_id, each.epoch, now_ms, NODE_LOST) for each in share.desktops)
-            self._take(user_id, node_id, Share(share.version + 1), lost, ())
+            self._taking.take(user_id, node_id, Share(share.version + 1), lost, ())
             here.shares.pop(node_id, None)
 
     def anew(self) -> None:
@@ -219,10 +172,10 @@ class Neighbours:
 
     # -- entering ------------------------------------------------------------------------------------------------
 
-    def _elsewhere(self, user_id: UserId) -> _Elsewhere:
+    def _elsewhere(self, user_id: UserId) -> Elsewhere:
         here = self._users.get(user_id)
         if here is None:
-            here = self._users[user_id] = _Elsewhere()
+            here = self._users[user_id] = Elsewhere()
         return here
 
     def _enter_soon(self, user_id: UserId) -> None:
@@ -256,7 +209,7 @@ class Neighbours:
         user_id: UserId,
         share: Share,
         known: Mapping[NodeId, int],
-        newcomers: Sequence[DesktopRoute | MobileRoute],
+        newcomers: Sequence[Joined],
         gone: tuple[Gone, ...],
         others: Mapping[NodeId, Share] | None,
     ) -> None:
@@ -264,12 +217,14 @@ class Neighbours:
         here = self._users.get(user_id)
         if here is None:
             return
-        if others is not None:
+        if others is None:
+            here.gone[:0] = gone[-MOST_GONE:]
+        else:
             for node_id in others:
                 self._around.cluster.send(node_id, Shared(user_id, share, gone))
             self._take_all(user_id, here, others, known, newcomers)
             self._keep_limits(user_id, here, newcomers)
-        here.look = _Look.BLIND if others is None else _Look.SEEN
+        here.look = Look.BLIND if others is None else Look.SEEN
         self._listen_to_all(user_id)
         for route in newcomers:
             route.entered()
@@ -282,110 +237,32 @@ class Neighbours:
     def _take_all(
         self,
         user_id: UserId,
-        here: _Elsewhere,
+        here: Elsewhere,
         others: Mapping[NodeId, Share],
         known: Mapping[NodeId, int],
-        newcomers: Sequence[DesktopRoute | MobileRoute],
+        newcomers: Sequence[Joined],
     ) -> None:
+        for node_id, theirs in others.items():  # Who came somewhere before who went elsewhere: nobody was away.
+            if not here.knows(node_id, theirs):
+                self._taking.hold_all(user_id, node_id, theirs, newcomers)
         for node_id, theirs in others.items():
-            self._take(user_id, node_id, theirs, (), newcomers)
+            self._taking.take(user_id, node_id, theirs, (), newcomers)
         for node_id, old in list(here.shares.items()):
             # What came by the channel while the store was asked is newer than its answer.
             if node_id not in others and not old.empty and known.get(node_id) == old.version:
-                self._take(user_id, node_id, Share(old.version + 1), (), newcomers)
+                self._taking.take(user_id, node_id, Share(old.version + 1), (), newcomers)
                 here.shares[node_id] = Share(old.version)  # The node's next one may have the number that was made up.
 
-    # -- taking in -----------------------------------------------------------------------------------------------
-
-    def _take(
-        self,
-        user_id: UserId,
-        node_id: NodeId,
-        share: Share,
-        gone: tuple[Gone, ...],
-        newcomers: Sequence[DesktopRoute | MobileRoute],
-    ) -> None:
-        """A node holds this of a user now. A share that is older than what is known says nothing new."""
-        here, user = self._users.get(user_id), self._registry.users.get(user_id)
-        if here is None or user is None:
-            return
-        old = here.shares.get(node_id)
-        if old is not None and old.version >= share.version:
-            return
-        here.shares[node_id] = share
-        for held in share.desktops:
-            self._hold(user_id, node_id, held, newcomers)
-        if self._registry.users.get(user_id) is not user:  # What was here is all superseded.
-            return
-        left = {each.desktop_id: each for each in gone}
-        still = {held.desktop_id for held in share.desktops}
-        for desktop in list(user.desktops.values()):
-            if desktop.holder == node_id and desktop.desktop_id not in still:
-                self._leave(desktop, left.get(desktop.desktop_id))
-            if not share.phones and node_id in desktop.relays:
-                self._registry.relay_to(desktop, node_id, None)
-        for device_id, epoch in share.devices.items():
-            own = user.devices.get(device_id)
-            if own is not None and own.epoch < epoch:
-                self._supersede(own, epoch, newcomers)
-
-    def _hold(
-        self, user_id: UserId, node_id: NodeId, held: HeldDesktop, newcomers: Sequence[DesktopRoute | MobileRoute]
-    ) -> None:
-        before = self._registry.find(user_id, held.desktop_id)
-        was_here, known = (False, None) if before is None else (before.here, (before.holder, before.epoch))
-        told = before is not None and self.relaying.told(before)
-        joined = self._registry.hold_elsewhere(user_id, node_id, held)
-        if joined is None:
-            if before is not None and not before.connected and before.epoch > held.epoch:
-                self._around.cluster.send(node_id, Outdated(user_id, held.desktop_id, before.epoch))
-            return
-        desktop = joined.desktop
-        if was_here:
-            self._supervisor.moved_away(desktop)
-        if joined.previous is not None:
-            self._supervisor.disown(joined.previous)
-        if joined.superseded is not None:
-            self._supersede(joined.superseded, held.epoch, newcomers)
-        self.relaying.stop_relays(desktop)
-        user = self._registry.users.get(user_id)
-        if user is None or not user.mobiles:
-            return
-        if joined.appeared or known != (node_id, held.epoch):
-            seen = self._users[user_id].look is _Look.SEEN
-            watched = seen and any(phone not in newcomers for phone in user.mobiles)
-            self.relaying.held(desktop, untold=joined.appeared or not told, watched=watched)
-        if joined.renamed and not joined.appeared and self.relaying.told(desktop):
-            self._supervisor.came_elsewhere(desktop, place(desktop))
-
-    def _leave(self, desktop: Desk, gone: Gone | None) -> None:
-        now_ms = self._around.clock.wall_ms()
-        last_seen, reason = (now_ms, _UNKNOWN_REASON) if gone is None else (gone.last_seen, gone.reason)
-        self.relaying.left(desktop)
-        self._registry.leave_elsewhere(desktop, last_seen, reason)
-        self._supervisor.went_elsewhere(desktop)
-
-    def _supersede(
-        self, route: DesktopRoute | MobileRoute, newer: Epoch, newcomers: Sequence[DesktopRoute | MobileRoute]
-    ) -> None:
-        """Another node has a newer connection of the same desktop or device."""
-        if route in newcomers:
-            # It came just now, so it is the newer one, and the nodes' clocks differ: it comes back with a later epoch.
-            self._around.epochs.pass_by(newer)
-            route.close(CloseReason.RESYNC)
-        else:
-            route.close(CloseReason.SUPERSEDED)
-
-    def _keep_limits(self, user_id: UserId, here: _Elsewhere, newcomers: Sequence[DesktopRoute | MobileRoute]) -> None:
+    def _keep_limits(self, user_id: UserId, here: Elsewhere, newcomers: Sequence[Joined]) -> None:
         """Of those who came just now, end the newest if the user has too many on all nodes together (4007)."""
         user, policy = self._registry.users.get(user_id), self._around.policy
         if user is None:
             return
         for route in reversed(newcomers):
             count_, most = (
-                (_desktops(user), policy.max_desktops)
+                (sum(desktop.connected for desktop in user.desktops.values()), policy.max_desktops)
                 if route.kind == "desktop"
-                else (_phones(user, here), policy.max_mobiles)
+                else (here.phones_with(user), policy.max_mobiles)
             )
             if count_ > most:
                 route.close(CloseReason.CONNECTION_LIMIT)
@@ -417,36 +294,8 @@ class Neighbours:
             if any(held.desktop_id == desktop_id and held.epoch < epoch for held in share.desktops):
                 self._around.cluster.send(node_id, Disowned(user_id, desktop_id, epoch))
 
-    def _come_again(self, word: Outdated) -> None:
-        """The connection that is here was thought to be over: it comes back, and is newer than all there were."""
-        desktop = self._registry.find(word.user_id, word.desktop_id)
-        if desktop is not None and desktop.connection is not None and desktop.epoch < word.epoch:
-            self._around.epochs.pass_by(word.epoch)
-            desktop.connection.close(CloseReason.RESYNC)
-
-    def _disown(self, word: Disowned) -> None:
-        desktop = self._registry.find(word.user_id, word.desktop_id)
-        if desktop is None or not desktop.here or desktop.epoch >= word.epoch:
-            return
-        superseded = desktop.connection
-        self._registry.disown(desktop)
-        self._supervisor.disown(desktop)
-        if superseded is not None:
-            superseded.close(CloseReason.SUPERSEDED)
-
 
 def _held(desktop: Desk) -> HeldDesktop:
     return HeldDesktop(
         desktop.desktop_id, desktop.epoch, desktop.name, desktop.platform, desktop.since, desktop.last_seen
     )
-
-
-def _desktops(user: User[DesktopRoute, MobileRoute]) -> int:
-    return sum(desktop.connected for desktop in user.desktops.values())
-
-
-def _phones(user: User[DesktopRoute, MobileRoute], here: _Elsewhere) -> int:
-    """How many phones a user has on all nodes; a device that moves counts once."""
-    devices = set(user.devices).union(*(share.devices for share in here.shares.values()))
-    nameless = sum(share.nameless for share in here.shares.values())
-    return len(devices) + nameless + len(user.mobiles) - len(user.devices)

@@ -41,6 +41,7 @@ class Desktop(Generic[D, M]):
         holder: The node that it is connected to, if that is another one.
         copy: What came from there.
         follows: Where the connection before the one that is here ended, if that was elsewhere and is known.
+        trusted: Epochs of two connections, on different nodes, between which none is known to have been.
         relays: The nodes whose phones hear it, while it is connected here.
     """
 
@@ -61,6 +62,7 @@ class Desktop(Generic[D, M]):
         "ring",
         "since",
         "standing",
+        "trusted",
     )
 
     def __init__(self, desktop_id: DesktopId, owner: UserId) -> None:
@@ -70,6 +72,7 @@ class Desktop(Generic[D, M]):
         self.holder: NodeId | None = None
         self.copy: Copy | None = None
         self.follows: Offset | None = None
+        self.trusted: tuple[Epoch, Epoch] | None = None
         self.relays: dict[NodeId, Relay] = {}
         self.listeners: tuple[M | Relay, ...] = ()
         self.ring: Ring | None = None

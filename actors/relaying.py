@@ -9,7 +9,7 @@ from itertools import count
 from typing import TypeAlias
 
 from actors.copy import Copy, Taken
-from actors.ids import DesktopId, NodeId, UserId
+from actors.ids import DesktopId, Epoch, NodeId, UserId
 from actors.nodes import Ended, Listen, Pieces
 from actors.notices import place
 from actors.offsets import Offset
@@ -127,6 +127,8 @@ class Relaying:
         untold = hearing is not None and hearing.untold
         copy, desktop.copy, desktop.follows = desktop.copy, None, None
         waiting = self._drop(desktop)
+        if copy is not None and copy.ended and copy.at is not None:
+            desktop.trusted = (Epoch(copy.at.epoch), desktop.epoch)
         if copy is not None and not copy.ended:
             desktop.ring = None
             if copy.at is not None:
@@ -136,6 +138,17 @@ class Relaying:
                 return untold
         _call(waiting)
         return untold
+
+    def doubt(self, desktop: Desk, epoch: Epoch) -> None:
+        """There was a connection of this epoch, which nobody knew of: what it said is missing, and phones are told."""
+        if desktop.trusted is None or not desktop.trusted[0] < epoch < desktop.trusted[1]:
+            return
+        newer, desktop.trusted = desktop.trusted[1], None
+        if desktop.ring is not None:
+            desktop.ring.cut(newer)
+        user, at = self._registry.users.get(desktop.owner), place(desktop) or Offset(newer, 0)
+        for phone in () if user is None else user.listeners:
+            phone.missed(desktop.desktop_id, at)
 
     def unheard(self, desktop: Desk) -> None:
         """No phone here listens any more to a desktop that is elsewhere."""
@@ -196,9 +209,11 @@ class Relaying:
         hearing = None if desktop is None else self._hearing(desktop)
         if desktop is None or hearing is None or desktop.copy is None or desktop.copy.node_id != node_id:
             return
-        copy = desktop.copy
+        copy, at = desktop.copy, desktop.copy.at
         taken = copy.take(pieces)
         desktop.ring = copy.ring
+        if taken.frames and at is not None and pieces.epoch != at.epoch and pieces.before != at:
+            desktop.trusted = (Epoch(at.epoch), pieces.epoch)
         if taken.missed_from is not None:
             self._missed(desktop, taken.missed_from)
         now, listeners = self._around.clock.monotonic(), desktop.listeners
@@ -305,7 +320,7 @@ class Relaying:
         return hearing.asked
 
     def _heard(self, desktop: Desk, hearing: _Hearing, ask: int) -> None:
-        if ask >= hearing.asked:
+        if ask >= hearing.asked and not hearing.waits_for_end:
             hearing.stop()
         if hearing.untold:
             hearing.untold = False
@@ -344,6 +359,7 @@ class Relaying:
 
     @staticmethod
     def _follow(desktop: Desk, end: Offset) -> None:
+        desktop.trusted = (Epoch(end.epoch), desktop.epoch)
         if desktop.ring is None:
             desktop.follows = end
         else:

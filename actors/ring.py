@@ -84,6 +84,20 @@ class Ring:
         if not seq % _TRIMMED_EVERY or len(frame) > _LARGE:
             self._trim()
 
+    def cut(self, epoch: Epoch) -> None:
+        """Forget what connections before that of `epoch` said, and where they ended."""
+        self._trim()
+        evicted = 0
+        for span in self._spans:
+            if span.epoch < epoch:
+                evicted += self._last(span) - span.first + 1
+        for _ in range(evicted):
+            self.bytes -= len(self._frames.popleft())
+        self._weighed = len(self._frames)
+        while len(self._spans) > 1 and self._spans[0].epoch < epoch:
+            self._spans.popleft()
+        self._before = None
+
     def covers(self, after: Offset) -> bool:
         """Tell whether every frame behind `after` is here. `E-0` may be the place of a connection that said nothing."""
         start = self.start

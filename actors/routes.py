@@ -66,6 +66,10 @@ class MobileRoute(Route, Origin, Protocol):
     identity: MobileIdentity
     epoch: Epoch
 
+    def missed(self, desktop_id: DesktopId, at: Offset) -> None:
+        """Something is missing of what a desktop said before it came to `at`, and can't be had."""
+        ...
+
     def appeared(self, desktop_id: DesktopId, at: Offset) -> None:
         """A desktop is there and heard from `at` on; a phone that came with more of it goes on from there."""
         ...

@@ -106,8 +106,8 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(check_redis_url)] | None = Field(
         default=None,
         repr=False,
-        description="redis://, rediss://, unix:// or redis+cluster://HOST:PORT,HOST:PORT; unset: an embedded Valkey that "
-        "starts and stops with the hub",
+        description="redis://, rediss://, unix:// or redis+cluster://HOST:PORT,HOST:PORT; "
+        "unset: an embedded Valkey that starts and stops with the hub",
     )
     node_lease_s: Duration = Field(
         default=10, ge=1, le=300, description="how long a node that shares the Redis and can't reach it counts as alive"

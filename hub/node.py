@@ -204,8 +204,10 @@ class Node:
         self.ready = False
         if self._turning is not None:
             self._turning.cancel()
-        parts = (self.mirror, self.journal, self.mailroom, self.neighbourhood)
-        await asyncio.gather(*(part.stop(FLUSH_S) for part in parts if part is not None))
+        graced = next(iter(self.supervisor.present_records()), None) is not None
+        await asyncio.gather(*(part.stop(FLUSH_S) for part in (self.mirror, self.journal, self.mailroom)))
+        if self.neighbourhood is not None:
+            await self.neighbourhood.stop(FLUSH_S, self.settings.offline_grace_s if graced else 0.0)
         await self.revocations.stop()
         await self.events.stop()
         await self._refresher.aclose()

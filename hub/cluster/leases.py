@@ -101,14 +101,17 @@ class Leases:
             await self.look()
         self._task = asyncio.create_task(self._run(), name="cluster-leases")
 
-    async def stop(self) -> None:
-        """Give the lease back, if Redis is there."""
+    async def stop(self, stays_s: float = 0.0) -> None:
+        """Give the lease back, if Redis is there: at once, or so that it runs out in `stays_s`."""
         tasks = [task for task in (self._task, self._cleaning and self._cleaning[1]) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(StoreAway):
-            await self._ask(("ZREM", keys.LEASES, self._node_id), ("HDEL", keys.ABOUT, self._node_id))
+            if stays_s > 0:
+                await self._ask(self._beat(lease_s=stays_s, cleaning=self._node_id))  # It claims nothing by that.
+            else:
+                await self._ask(("ZREM", keys.LEASES, self._node_id), ("HDEL", keys.ABOUT, self._node_id))
 
     async def look(self) -> None:
         """Beat, and see who lives now.
@@ -137,9 +140,10 @@ class Leases:
             except Exception:
                 log.exception("the nodes' leases met a bug")
 
-    def _beat(self) -> Command:
-        busy_with = self._cleaning[0] if self._cleaning else ""
-        lease_ms, beat_ms, claim_ms = (int(each * 1000) for each in (self._lease_s, self._beat_s, CLAIM_S))
+    def _beat(self, *, lease_s: float | None = None, cleaning: NodeId | None = None) -> Command:
+        busy_with = cleaning or (self._cleaning[0] if self._cleaning else "")
+        lasts = self._lease_s if lease_s is None else lease_s
+        lease_ms, beat_ms, claim_ms = (int(each * 1000) for each in (lasts, self._beat_s, CLAIM_S))
         about = encode(self._about())
         return (*BEAT.on(*keys.OF_NODES), self._node_id, about, lease_ms, beat_ms, claim_ms, busy_with)
 

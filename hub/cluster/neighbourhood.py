@@ -149,13 +149,16 @@ class Neighbourhood:
         await self.roster.start()
         await self.speaker.start()
 
-    async def stop(self, deadline_s: float) -> None:
-        """Write and say what waits, if that is done within `deadline_s`; then leave the others."""
+    async def stop(self, deadline_s: float, stays_s: float = 0.0) -> None:
+        """Write and say what waits, if that is done within `deadline_s`; then leave the others.
+
+        What this node holds still counts for `stays_s`: desktops that have that long to come back elsewhere.
+        """
         ends_at = self._loop.time() + deadline_s
         await self.roster.stop(deadline_s)
         await self.speaker.stop(max(0.0, ends_at - self._loop.time()))
         await self.listener.stop()
-        await self.leases.stop()
+        await self.leases.stop(stays_s)
 
     def _part(self, node_id: NodeId) -> None:
         self.listener.forget(node_id)

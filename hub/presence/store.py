@@ -28,9 +28,9 @@ OwnerChanged = Callable[[DesktopId, Epoch, UserId], object]
 
 @dataclass(frozen=True, slots=True)
 class LifeSigns:
-    """How Redis is. `run_id` names the life of its process; `kept`: it still has what this node wrote.
+    """How Redis is. `run_id` names the lives of its masters; `kept`: it still has what this node wrote.
 
-    `clock_us`: what its clock said, in microseconds since the epoch; None if it doesn't tell.
+    `clock_us`: what their clocks said at most, in microseconds since the epoch; None if they don't tell.
     """
 
     run_id: str
@@ -173,13 +173,11 @@ class RedisPresenceStore:
             StoreAway: If not.
         """
         async with self._calls.bounded(), self._writing:
-            server, renewed = await self._run_and_strike(
-                [("INFO", "server"), ("PEXPIRE", keys.mark(node_id), self._ttl_ms)]
-            )
-        found, clock = _RUN_ID.search(server), _CLOCK.search(server)
-        return LifeSigns(
-            run_id=found[1].decode() if found else "", kept=renewed == 1, clock_us=int(clock[1]) if clock else None
-        )
+            (renewed,) = await self._run_and_strike([("PEXPIRE", keys.mark(node_id), self._ttl_ms)])
+            servers = await self._calls.on_every_master(("INFO", "server"))
+        lives = sorted(found[1].decode() for found in map(_RUN_ID.search, servers) if found)
+        clocks = [int(found[1]) for found in map(_CLOCK.search, servers) if found]
+        return LifeSigns(run_id=" ".join(lives), kept=renewed == 1, clock_us=max(clocks, default=None))
 
     async def leave_mark(self, node_id: NodeId) -> None:
         """Write the key that is lost when the data is lost; it lives as long as a record would.

@@ -72,7 +72,11 @@ class Calls:
         if not commands:
             return []
         async with self._free:
-            replies = await (at or self._servers).run(commands, self._scripts, self._chunk)
+            try:
+                replies = await (at or self._servers).run(commands, self._scripts, self._chunk)
+            except BaseException:  # the deadline as well: who is silent may be about to be replaced
+                self._servers.doubt()
+                raise
         for reply in replies:
             if isinstance(reply, ResponseError) and not str(reply).startswith("WRONGTYPE"):
                 raise reply

@@ -5,7 +5,7 @@ until the caller's deadline. What may have been done is never sent again here.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, ResponseError, TryAgainError
@@ -32,8 +32,8 @@ class _Errand:
     slot: int | None
     at: Address
     asking: bool = False
-    load: Script | None = None
-    """What the node has to be told first."""
+    loads: bool = False
+    """Whether the node has forgotten the scripts, and has to be told them first."""
     tells: bool = True
     """Whether its answer counts; a refusal always does."""
 
@@ -47,16 +47,15 @@ class ClusterClient:
     async def run(self, commands: Sequence[Command], scripts: Sequence[Script], chunk: int) -> list[Reply]:
         """See `Servers`. A command without a key goes to every master; a refusal counts, or the first one's answer."""
         await self._topology.look()
-        known = {script.sha: script for script in scripts}
         replies: list[Reply] = [None] * len(commands)
-        refused = await self._send(self._route(commands), known, replies, chunk)
+        refused = await self._send(self._route(commands), scripts, replies, chunk)
         turn = 0
         while refused:
             if turn:
                 await asyncio.sleep(PAUSE_S)
             turn += 1
             now, later = _in_order(sorted(refused, key=lambda errand: errand.index))
-            refused = await self._send(now, known, replies, chunk) + later
+            refused = await self._send(now, scripts, replies, chunk) + later
         return replies
 
     async def masters(self) -> Sequence[Servers]:
@@ -95,20 +94,16 @@ class ClusterClient:
         return errands
 
     async def _send(
-        self, errands: Sequence[_Errand], scripts: Mapping[str, Script], replies: list[Reply], chunk: int
+        self, errands: Sequence[_Errand], scripts: Sequence[Script], replies: list[Reply], chunk: int
     ) -> list[_Errand]:
         """Make a round trip to each node concerned, and return what was refused, with what is to be done about it."""
         by_node: dict[Address, list[_Errand]] = {}
         for errand in errands:
             by_node.setdefault(errand.at, []).append(errand)
-        parts = {at: _preceded(errands) for at, errands in by_node.items()}
-        try:
-            answers = await exchange_all(
-                [(self._topology.pool(at), commands) for at, (commands, _) in parts.items()], chunk
-            )
-        except BaseException:  # the deadline as well: who is silent may be about to be replaced
-            self._topology.doubt()
-            raise
+        parts = {at: _preceded(errands, scripts) for at, errands in by_node.items()}
+        answers = await exchange_all(
+            [(self._topology.pool(at), commands) for at, (commands, _) in parts.items()], chunk
+        )
         refused = []
         for (at, (_, places)), answer in zip(parts.items(), answers, strict=True):
             for errand, place in zip(by_node[at], places, strict=True):
@@ -119,21 +114,22 @@ class ClusterClient:
                     replies[errand.index] = answer[place]
         return refused
 
-    def _again(self, errand: _Errand, reply: Reply, scripts: Mapping[str, Script]) -> _Errand | None:
+    def _again(self, errand: _Errand, reply: Reply, scripts: Sequence[Script]) -> _Errand | None:
         """Return what is to be done about a refusal; None if this is the answer."""
         match reply:
             case MovedError() if errand.slot is not None:  # before AskError, which it is, too
                 at = Address(reply.host or errand.at.host, reply.port)
                 self._topology.moved(errand.slot, at)
-                return replace(errand, at=at, asking=False, load=None)
+                return replace(errand, at=at, asking=False, loads=False)
             case AskError():
                 at = Address(reply.host or errand.at.host, reply.port)
-                return replace(errand, at=at, asking=True, load=None)
+                return replace(errand, at=at, asking=True, loads=False)
             case TryAgainError():
                 # Some keys are still here and some are not: the master knows when all have left.
-                return replace(errand, at=self._topology.serving(errand.slot or 0), asking=False, load=None)
-            case NoScriptError() if errand.slot is not None and errand.load is None and errand.command[1] in scripts:
-                return replace(errand, load=scripts[str(errand.command[1])])
+                return replace(errand, at=self._topology.serving(errand.slot or 0), asking=False, loads=False)
+            case NoScriptError() if errand.slot is not None and not errand.loads:
+                if errand.command[1] in [script.sha for script in scripts]:
+                    return replace(errand, loads=True)
             case ClusterDownError():
                 self._topology.doubt()
         return None
@@ -156,15 +152,14 @@ def _in_order(errands: Sequence[_Errand]) -> tuple[list[_Errand], list[_Errand]]
     return now, later
 
 
-def _preceded(errands: Sequence[_Errand]) -> tuple[list[Command], list[int]]:
-    """Return what one node is sent, and at which place among its answers that of each errand stands."""
-    commands: list[Command] = []
+def _preceded(errands: Sequence[_Errand], scripts: Sequence[Script]) -> tuple[list[Command], list[int]]:
+    """Return what one node is sent, and at which place among its answers that of each errand stands.
+
+    A node is told all scripts or none: where it knew only some, these would overtake the others.
+    """
+    commands = [load(script) for script in scripts] if any(errand.loads for errand in errands) else []
     places = []
-    loaded = set()
     for errand in errands:
-        if errand.load is not None and errand.load.sha not in loaded:
-            loaded.add(errand.load.sha)
-            commands.append(load(errand.load))
         if errand.asking:
             commands.append(_ASKING)
         places.append(len(commands))

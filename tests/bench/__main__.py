@@ -16,16 +16,19 @@ from pathlib import Path
 import click
 
 from tests.bench import machine, scenarios
+from tests.bench.asking import asking
 from tests.bench.cores import pin_load
+from tests.bench.crossing import crossing
 from tests.bench.durable import durable
 from tests.bench.figures import Figures
 from tests.bench.plan import FULL, QUICK, Plan
 from tests.bench.report import render
 from tests.bench.resume import resume
+from tests.bench.storm import storm
 from tests.bench.targets import HubTarget, Target, gorilla, sanic_plain
 from tests.bench.verdicts import judge
 
-_SCENARIOS = ("relay", "latency", "idle", "handshake", "flat", "durable")
+_SCENARIOS = ("relay", "latency", "idle", "handshake", "flat", "durable", "nodes", "storm", "asking")
 
 
 def _chosen(_context: click.Context, _parameter: click.Parameter, text: str) -> set[str]:
@@ -48,7 +51,7 @@ def _chosen(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 def main(*, peers: Path | None, quick: bool, json_file: Path | None, only: set[str], without_hub: bool) -> None:
     """Measure the hub, server on one core and load on another; with --peers also the peers, in the same run."""
     _prepare_process()
-    hubs: list[Target] = [] if without_hub else [HubTarget()]
+    hubs: list[HubTarget] = [] if without_hub else [HubTarget(), HubTarget(2), HubTarget(2, spread=True)]
     with _alone():
         began = time.monotonic()
         figures = _measure(hubs, _peers(peers), QUICK if quick else FULL, only)
@@ -95,17 +98,22 @@ def _peers(folder: Path | None) -> dict[str, Target]:
     return {"gorilla": built, **found}
 
 
-def _measure(hubs: Sequence[Target], peers: dict[str, Target], plan: Plan, only: set[str]) -> Figures:
-    everybody = [*hubs, *peers.values()]
-    quick_ones = [*hubs, *(peer for name, peer in peers.items() if name == "gorilla")]
+def _measure(hubs: Sequence[HubTarget], peers: dict[str, Target], plan: Plan, only: set[str]) -> Figures:
+    """The hub first of all in one process, then with two workers, on one core and on all."""
+    alone, pairs, spread = hubs[:1], hubs[1:], hubs[2:]
+    everybody = [*alone, *peers.values()]
+    quick_ones = [*hubs[:2], *(peer for name, peer in peers.items() if name == "gorilla")]
     return Figures(
         relay=scenarios.relay(everybody, plan, _say) if "relay" in only else [],
         latency=scenarios.latency(everybody, plan, _say) if "latency" in only else [],
-        idle=[figure for hub in hubs for figure in scenarios.idle(hub, plan, _say)] if "idle" in only else [],
+        idle=[figure for hub in hubs[:2] for figure in scenarios.idle(hub, plan, _say)] if "idle" in only else [],
         handshake=scenarios.handshake(quick_ones, plan, _say) if "handshake" in only else [],
-        flat=[figure for hub in hubs for figure in scenarios.flat(hub, plan, _say)] if "flat" in only else [],
-        durable=[figure for hub in hubs for figure in durable(hub, plan, _say)] if "durable" in only else [],
-        resume=[figure for hub in hubs for figure in resume(hub, plan, _say)] if "durable" in only else [],
+        flat=[figure for hub in alone for figure in scenarios.flat(hub, plan, _say)] if "flat" in only else [],
+        durable=[figure for hub in alone for figure in durable(hub, plan, _say)] if "durable" in only else [],
+        resume=[figure for hub in alone for figure in resume(hub, plan, _say)] if "durable" in only else [],
+        crossing=crossing(pairs, plan, _say) if "nodes" in only else [],
+        storm=[figure for hub in spread for figure in storm(hub, plan, _say)] if "storm" in only else [],
+        asking=asking(plan, _say) if hubs and "asking" in only else [],
     )
 
 

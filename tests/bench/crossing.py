@@ -2,7 +2,9 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
 
 from tests.bench import workers
 from tests.bench.durable import mailing
@@ -13,8 +15,9 @@ from tests.bench.servers import Server, running
 from tests.bench.stage import LATENCY_RATE, PAIRS, STREAMING, LaneMaker, Progress, wait_quiet
 from tests.bench.stats import percentile
 from tests.bench.targets import Target
-from tests.bench.workers import Parts, Places, seated
+from tests.bench.workers import Places, seated
 
+RELAYED = "agent:stream"
 ONE_NODE, TWO_NODES, MIXED, ONE_WAY = "one node", "two nodes", "mixed", "two nodes, one way"
 RATE = f"{LATENCY_RATE:,}/s"
 _WINDOW = 8
@@ -29,20 +32,28 @@ PLACINGS: Mapping[str, Mapping[Places, int]] = {
 }
 """How many pairs of each kind of places."""
 
-KINDS: Mapping[str, LaneMaker] = {"agent:stream": STREAMING, "user:message": mailing}
+
+class _Run(NamedTuple):
+    kind: str
+    placing: str
+    server: Server
+    load: Load
 
 
-def crossing(hub: Target, plan: Plan, progress: Progress) -> list[Crossing]:
+KINDS: Mapping[str, LaneMaker] = {RELAYED: STREAMING, "user:message": mailing}
+
+
+def crossing(hubs: Sequence[Target], plan: Plan, progress: Progress) -> list[Crossing]:
     """All placings of one kind on one hub, in turns, so that what disturbs one disturbs the others, too."""
     figures = []
-    for kind, make_lane in KINDS.items():
-        progress(f"nodes: {kind}, {PAIRS} pairs for each of {', '.join(PLACINGS)}")
+    for hub, (kind, make_lane) in product(hubs, KINDS.items()):
+        progress(f"nodes: {hub.name}, {kind}")
         with running(hub) as server, _placed(server, make_lane) as loads:
             for turn in range(plan.crossing_rounds):
                 progress(f"nodes: round {turn + 1} of {plan.crossing_rounds}, {kind}")
                 for placing, load in loads.items():
-                    figures.append(_saturated(kind, placing, server, load, plan.crossing_s))
-                    figures.append(_by_the_clock(kind, placing, server, load, plan.crossing_s))
+                    run = _Run(kind, placing, server, load)
+                    figures += [_saturated(run, plan.crossing_s), _by_the_clock(run, plan.crossing_s)]
     return figures
 
 
@@ -57,30 +68,27 @@ def _placed(server: Server, make_lane: LaneMaker) -> Iterator[Mapping[str, Load]
         yield loads
 
 
-def _saturated(kind: str, placing: str, server: Server, load: Load, seconds: float) -> Crossing:
+def _saturated(run: _Run, seconds: float) -> Crossing:
     def work() -> None:
-        load.start_window(_WINDOW)
-        load.closed_loop(seconds, _WINDOW)
+        run.load.start_window(_WINDOW)
+        run.load.closed_loop(seconds, _WINDOW)
 
-    return _measure(kind, placing, SATURATED, server, load, work)
+    return _measure(run, SATURATED, work)
 
 
-def _by_the_clock(kind: str, placing: str, server: Server, load: Load, seconds: float) -> Crossing:
-    load.open_loop(LATENCY_RATE, _WARM_UP_S)
+def _by_the_clock(run: _Run, seconds: float) -> Crossing:
+    run.load.open_loop(LATENCY_RATE, _WARM_UP_S)
     delays: list[int] = []
-    return _measure(kind, placing, RATE, server, load, lambda: delays.extend(load.open_loop(LATENCY_RATE, seconds)[0]), delays)
+
+    def work() -> None:
+        delays.extend(run.load.open_loop(LATENCY_RATE, seconds)[0])
+
+    return _measure(run, RATE, work, delays)
 
 
-def _measure(
-    kind: str,
-    placing: str,
-    pace: str,
-    server: Server,
-    load: Load,
-    work: Callable[[], None],
-    delays: list[int] | None = None,
-) -> Crossing:
+def _measure(run: _Run, pace: str, work: Callable[[], None], delays: list[int] | None = None) -> Crossing:
     """From rest to rest: what is written or said behind the messages counts, too."""
+    kind, placing, server, load = run
     _rest(server, load)
     before, published, received, began = workers.used(server), _published(server), load.received, time.monotonic()
     work()
@@ -91,11 +99,12 @@ def _measure(
     cost = (workers.used(server) - before).each_us(count)
     p50, p99 = _delays(delays)
     return Crossing(
+        server=server.target.name,
         kind=kind,
         placing=placing,
         pace=pace,
-        desktops_us=_of_worker(cost, 0) if placing == ONE_WAY else None,
-        mobiles_us=_of_worker(cost, 1) if placing == ONE_WAY else None,
+        desktops_us=cost.workers[0] if placing == ONE_WAY else None,
+        mobiles_us=cost.workers[1] if placing == ONE_WAY else None,
         nodes_us=cost.nodes,
         store_us=cost.store,
         per_second=during / elapsed,
@@ -103,10 +112,6 @@ def _measure(
         p50_us=p50,
         p99_us=p99,
     )
-
-
-def _of_worker(cost: Parts, number: int) -> float:
-    return cost.workers[number]
 
 
 def _delays(delays: list[int] | None) -> tuple[float | None, float | None]:

@@ -2,8 +2,10 @@
 
 import heapq
 import random
+import re
 import select
 import time
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count
 
@@ -15,12 +17,15 @@ _READ_BYTES = 16_384
 _TRY_S = 10.0
 """So long a client waits for `welcome` before it tries again."""
 _MOST_EVENTS = 256
+CUT = "cut"
+_NO_WELCOME = "no welcome"
+_CLOSED = re.compile(r": closed with (\d+) ")
 
 
 class _Client:
     """Who is connected, on the way, or waits for its next try."""
 
-    __slots__ = ("backoff", "door", "gives_up", "link", "received", "sent")
+    __slots__ = ("backoff", "door", "link", "received", "sent")
 
     def __init__(self, door: Door, link: Link) -> None:
         self.door = door
@@ -29,7 +34,6 @@ class _Client:
         self.sent = True
         self.received: bytes | None = None
         """What came of the answer to the upgrade; None: it is over."""
-        self.gives_up = float("inf")
 
 
 class Crowd:
@@ -42,19 +46,19 @@ class Crowd:
         seats: Which node welcomed each.
 
     Attributes:
-        lost: Connections that broke after their `welcome`.
+        lost: Connections that broke after their `welcome`, by how: `cut`, or the close code.
         tries: How often anybody knocked again.
     """
 
     def __init__(self, port: int, doors: Sequence[Door], links: Sequence[Link], seats: Seats) -> None:
-        self.lost = 0
+        self.lost: Counter[str] = Counter()
         self.tries = 0
         self._port = port
         self._seats = seats
         self._poller = select.epoll()
         self._clients: dict[int, _Client] = {}
         self._waiting: list[tuple[float, int, _Client]] = []
-        self._on_their_way: set[_Client] = set()
+        self._on_their_way: dict[_Client, float] = {}
         self._order = count()
         for door, link in zip(doors, links, strict=True):
             self._clients[link.socket.fileno()] = _Client(door, link)
@@ -70,8 +74,8 @@ class Crowd:
         now = time.monotonic()
         while self._waiting and self._waiting[0][0] <= now:
             self._knock(heapq.heappop(self._waiting)[2], now)
-        for late in [each for each in self._on_their_way if each.gives_up <= now]:
-            self._lose(late)
+        while self._on_their_way and next(iter(self._on_their_way.values())) <= now:
+            self._lose(next(iter(self._on_their_way)), _NO_WELCOME)
         if self._waiting:
             patience_s = min(patience_s, max(0.0, self._waiting[0][0] - now))
         for descriptor, events in self._poller.poll(patience_s, _MOST_EVENTS):
@@ -92,8 +96,11 @@ class Crowd:
                 self._approach(client, events)
             elif client.link is not None:
                 client.link.messages()
-        except (OSError, LinkLostError):
-            self._lose(client)
+        except OSError:
+            self._lose(client, CUT)
+        except LinkLostError as error:
+            closed = _CLOSED.search(str(error))
+            self._lose(client, closed[1] if closed else CUT)
 
     def _approach(self, client: _Client, events: int) -> None:
         link = client.link
@@ -104,7 +111,7 @@ class Crowd:
             client.sent = True
             self._poller.modify(link.socket, select.EPOLLIN)
         elif events & (select.EPOLLIN | select.EPOLLERR | select.EPOLLHUP) and self._is_welcome(client, link):
-            self._on_their_way.discard(client)
+            del self._on_their_way[client]
 
     def _is_welcome(self, client: _Client, link: Link) -> bool:
         if client.received is None:
@@ -119,10 +126,10 @@ class Crowd:
         client.received = None
         return self._seats(link, link.take(rest) if rest else [])
 
-    def _lose(self, client: _Client) -> None:
+    def _lose(self, client: _Client, how: str) -> None:
         """The link is gone, or never came to be: wait, and try again."""
-        self.lost += client not in self._on_their_way
-        self._on_their_way.discard(client)
+        if self._on_their_way.pop(client, None) is None:
+            self.lost[how] += 1
         if client.link is not None:
             del self._clients[client.link.socket.fileno()]
             client.link.socket.close()
@@ -133,8 +140,8 @@ class Crowd:
     def _knock(self, client: _Client, now: float) -> None:
         self.tries += 1
         client.link = link = Link(client.door.name)
-        client.sent, client.received, client.gives_up = False, b"", now + _TRY_S
+        client.sent, client.received = False, b""
         self._clients[link.socket.fileno()] = client
-        self._on_their_way.add(client)
+        self._on_their_way[client] = now + _TRY_S
         link.start(self._port)
         self._poller.register(link.socket, select.EPOLLOUT)

@@ -1,5 +1,6 @@
 """What the scenarios yield: one of these a round."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -100,6 +101,7 @@ class Resume:
 class Crossing:
     """Messages of one kind between 100 desktops and their mobiles, at one worker or at two."""
 
+    server: str
     kind: str
     placing: str
     pace: str
@@ -127,6 +129,8 @@ class Storm:
 
     connections: int
     lost: int
+    closed: Mapping[str, int]
+    """How many were closed by the hub meanwhile, by close code; they came back, too."""
     tries: int
     """How often the lost ones knocked, all together."""
     back_s: float

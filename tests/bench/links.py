@@ -122,9 +122,7 @@ def welcomed(link: Link, messages: Sequence[bytes]) -> bool:
 class Opener:
     """Opens links, so many at a time, and counts each as open when it `is_in`."""
 
-    def __init__(
-        self, port: int, is_in: IsIn, at_once: int = _IN_FLIGHT, limit_s: float = _OPEN_LIMIT_S
-    ) -> None:
+    def __init__(self, port: int, is_in: IsIn, at_once: int = _IN_FLIGHT, limit_s: float = _OPEN_LIMIT_S) -> None:
         self._port = port
         self._is_in = is_in
         self._at_once = at_once

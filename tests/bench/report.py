@@ -1,62 +1,29 @@
 """The figures as Markdown: read in the terminal, pasted into docs/performance.md."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 from tests.bench.figures import Durable, Figures, Flat, Handshake, Idle, Latency, Relay, Resume
+from tests.bench.report_nodes import asking, crossing, storm
 from tests.bench.stats import median
-
-F = TypeVar("F")
-Row = Sequence[str]
-
-
-def table(head: Row, rows: Iterable[Row]) -> str:
-    """A Markdown table that is aligned in plain text, too: the first column to the left, figures to the right."""
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-
-    def render(line: Row) -> str:
-        cells = [
-            line[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
-        ]
-        return f"| {' | '.join(cells)} |"
-
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([render(head), render(rule), *(render(line) for line in lines[1:])])
-
-
-def middle(figures: Iterable[F], value: Callable[[F], float]) -> float:
-    """The median of one value over the rounds."""
-    return median(value(figure) for figure in figures)
+from tests.bench.tables import Row, grouped, middle, spread, table
 
 
 def render(facts: Sequence[Row], figures: Figures) -> str:
     """The whole report but for the verdicts."""
-    parts = [table(("machine", ""), facts)]
-    if figures.relay:
-        parts.append(_relay(figures.relay))
-    if figures.latency:
-        parts.append(_latency(figures.latency))
-    if figures.idle:
-        parts.append(_idle(figures.idle))
-    if figures.handshake:
-        parts.append(_handshake(figures.handshake))
-    if figures.flat:
-        parts.append(_flat(figures.flat))
-    if figures.durable:
-        parts.append(_durable(figures.durable))
-    if figures.resume:
-        parts.append(_resume(figures.resume))
-    return "\n\n".join(parts)
-
-
-def grouped(figures: Sequence[F], key: Callable[[F], object]) -> list[list[F]]:
-    """The figures of the same kind together, kinds in the order in which they came first."""
-    groups: dict[object, list[F]] = {}
-    for figure in figures:
-        groups.setdefault(key(figure), []).append(figure)
-    return list(groups.values())
+    parts: list[tuple[object, Callable[[], str]]] = [
+        (True, lambda: table(("machine", ""), facts)),
+        (figures.relay, lambda: _relay(figures.relay)),
+        (figures.latency, lambda: _latency(figures.latency)),
+        (figures.idle, lambda: _idle(figures.idle)),
+        (figures.handshake, lambda: _handshake(figures.handshake)),
+        (figures.flat, lambda: _flat(figures.flat)),
+        (figures.durable, lambda: _durable(figures.durable)),
+        (figures.resume, lambda: _resume(figures.resume)),
+        (figures.crossing, lambda: crossing(figures.crossing)),
+        (figures.storm, lambda: storm(figures.storm)),
+        (figures.asking, lambda: asking(figures.asking)),
+    ]
+    return "\n\n".join(part() for ran, part in parts if ran)
 
 
 def _relay(figures: Sequence[Relay]) -> str:
@@ -66,7 +33,7 @@ def _relay(figures: Sequence[Relay]) -> str:
             rounds[0].server,
             str(rounds[0].window),
             f"{middle(rounds, lambda figure: figure.cpu_us):.1f}",
-            _spread([figure.cpu_us for figure in rounds]),
+            spread([figure.cpu_us for figure in rounds]),
             f"{middle(rounds, lambda figure: figure.per_second):,.0f}",
             f"{middle(rounds, lambda figure: figure.busy):.0%}",
         )
@@ -89,7 +56,7 @@ def _latency(figures: Sequence[Latency]) -> str:
             rounds[0].server,
             f"{middle(rounds, lambda figure: figure.p50_us):.0f}",
             f"{middle(rounds, lambda figure: figure.p99_us):.0f}",
-            _spread([figure.p99_us for figure in rounds], digits=0),
+            spread([figure.p99_us for figure in rounds], digits=0),
             f"{middle(rounds, lambda figure: figure.p999_us):.0f}",
             f"{middle(rounds, lambda figure: figure.sender_p99_us):.0f}",
         )
@@ -102,10 +69,11 @@ def _latency(figures: Sequence[Latency]) -> str:
 def _idle(figures: Sequence[Idle]) -> str:
     rows = [
         (
-            f"{figure.connections:,}",
+            f"{figure.connections:,}, {figure.server}",
             f"{figure.empty_kib / 1024:.1f}",
             f"{figure.own_kib_each:.1f}",
             f"{figure.store_kib_each:.1f}",
+            f"{figure.kept_kib_each:.1f}",
             f"{figure.own_kib_each + figure.store_kib_each:.1f}",
             f"{figure.own_cpu * 1e3:.1f}",
             f"{figure.store_cpu * 1e3:.1f}",
@@ -117,6 +85,7 @@ def _idle(figures: Sequence[Idle]) -> str:
         "hub when empty, MiB",
         "hub, KiB each",
         "Valkey, KiB each",
+        "of that in use",
         "both, KiB each",
         "hub, ms CPU/s",
         "Valkey, ms CPU/s",
@@ -158,7 +127,7 @@ def _durable(figures: Sequence[Durable]) -> str:
         (
             f"{rounds[0].kind}, {rounds[0].pace}",
             f"{middle(rounds, lambda figure: figure.own_us):.1f}",
-            _spread([figure.own_us for figure in rounds]),
+            spread([figure.own_us for figure in rounds]),
             f"{middle(rounds, lambda figure: figure.store_us):.1f}",
             f"{middle(rounds, lambda figure: figure.per_second):,.0f}",
             f"{middle(rounds, lambda figure: figure.unwritten):.1%}",
@@ -191,7 +160,7 @@ def _resume(figures: Sequence[Resume]) -> str:
         (
             f"{rounds[0].phones:,} phones, {rounds[0].behind:,} behind",
             f"{middle(rounds, lambda figure: figure.own_us):.2f}",
-            _spread([figure.own_us for figure in rounds], digits=2),
+            spread([figure.own_us for figure in rounds], digits=2),
             f"{middle(rounds, lambda figure: figure.store_us):.2f}",
             f"{middle(rounds, lambda figure: figure.seconds):.2f}",
         )
@@ -199,7 +168,3 @@ def _resume(figures: Sequence[Resume]) -> str:
     ]
     head = ("resume", "hub, µs CPU a message", "rounds", "Valkey, µs CPU a message", "s until all have resumed")
     return table(head, rows)
-
-
-def _spread(values: Sequence[float], digits: int = 1) -> str:
-    return f"{min(values):.{digits}f}-{max(values):.{digits}f}"

@@ -72,9 +72,10 @@ def idle(hub: Target, plan: Plan, progress: Progress) -> list[Idle]:
         add_pairs(server, load, plan.idle_pairs)
         run = spent(server, lambda: load.hold(plan.idle_s, _HEARTBEAT_S))
         grown = server.resident_kib() - empty
-        kept = (server.store_bytes() - kept) / 1024 / count
+        kept_kib_each = (server.store_bytes() - kept) / 1024 / count
     own_cpu, store_cpu = run.cpu.own / run.elapsed, run.cpu.store / run.elapsed
-    return [Idle(hub.name, count, empty.own, grown.own / count, grown.store / count, kept, own_cpu, store_cpu)]
+    each = grown.own / count, grown.store / count, kept_kib_each
+    return [Idle(hub.name, count, empty.own, *each, own_cpu, store_cpu)]
 
 
 def handshake(targets: Sequence[Target], plan: Plan, progress: Progress) -> list[Handshake]:

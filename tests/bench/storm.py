@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from tests.bench import processes, workers
-from tests.bench.crowd import Crowd
+from tests.bench.crowd import CUT, Crowd
 from tests.bench.figures import Storm
 from tests.bench.lanes import MessagesLostError
 from tests.bench.links import Opener
@@ -55,13 +55,14 @@ def _break(hub: HubTarget, server: Server, crowd: Crowd, seats: Seats, pairs: in
     back = time.monotonic()
     _until_right(hub, server, crowd, seats, pairs)
     right = time.monotonic()
-    if crowd.lost != doomed or dead & set(seats.nodes.values()):
+    if crowd.lost[CUT] != doomed or dead & set(seats.nodes.values()):
         raise MessagesLostError(f"{crowd.lost} connections were lost, where the killed worker had {doomed}")
     _pass(crowd, _AFTER_S)
     peak, after = processes.peak_kib(server.pid), server.resident_kib()
     return Storm(
         connections=2 * pairs,
-        lost=crowd.lost,
+        lost=doomed,
+        closed={how: times for how, times in crowd.lost.items() if how != CUT},
         tries=crowd.tries,
         back_s=back - began,
         right_s=right - began,
@@ -73,17 +74,19 @@ def _break(hub: HubTarget, server: Server, crowd: Crowd, seats: Seats, pairs: in
 
 def _until_back(crowd: Crowd, doomed: int) -> None:
     deadline = time.monotonic() + _BACK_LIMIT_S
-    while crowd.lost < doomed or crowd.away:
+    while crowd.lost[CUT] < doomed or crowd.away:
         crowd.turn(_PATIENCE_S)
         if time.monotonic() > deadline:
-            raise MessagesLostError(f"{crowd.away} clients are not back, {crowd.lost} of {doomed} noticed the loss")
+            raise MessagesLostError(
+                f"{crowd.away} clients are not back, {crowd.lost[CUT]} of {doomed} noticed the loss"
+            )
 
 
 def _until_right(hub: HubTarget, server: Server, crowd: Crowd, seats: Seats, pairs: int) -> None:
     """Every desktop is online, at the node that welcomed it last."""
     deadline = time.monotonic() + _RIGHT_LIMIT_S
     token = hub.service_token()
-    wrong = range(pairs)
+    wrong: Sequence[int] = range(pairs)
     while wrong := wrong_records(ask_presence(server.launch.port, token, wrong), seats, wrong):
         if time.monotonic() > deadline:
             raise MessagesLostError(f"the records of {len(wrong)} desktops are wrong, that of {wrong[0]} is one")

@@ -66,7 +66,7 @@ class HubTarget:
     greets = True
 
     def __init__(self, workers: int = 1, *, spread: bool = False) -> None:
-        self.name = "hub" if workers == 1 else f"hub, {workers} workers"
+        self.name = ("hub" if workers == 1 else f"hub, {workers} workers") + spread * " on all cores"
         self._workers = workers
         self._spread = spread
         self._secret = secrets.token_urlsafe(48)

@@ -3,14 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tests.bench.figures import Durable, Figures, Latency, Relay
-from tests.bench.report import grouped, handshake_cost, middle
+from tests.bench.crossing import ONE_NODE, RELAYED, SATURATED, TWO_NODES
+from tests.bench.figures import Crossing, Durable, Figures, Latency, Relay, Storm
+from tests.bench.report import handshake_cost
+from tests.bench.tables import grouped, middle
 
 HUB = "hub"
 _RELAY_SHARES = (("gorilla", 0.85), ("sanic_plain", 0.22))
 _IDLE_KIB = 20.0
 _HANDSHAKE_US = 200.0
 _FLAT_FACTOR = 1.5
+_CROSSING_FACTOR = 2.5
+_CROSSING_MS = 3.0
+_STORM_FACTOR = 3.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,14 @@ class Verdict:
 
 def judge(figures: Figures) -> list[Verdict]:
     """All verdicts for which there are figures."""
-    return [*_relay(figures.relay), *_latency(figures.latency), *_connections(figures), *_durable(figures)]
+    return [
+        *_relay(figures.relay),
+        *_latency(figures.latency),
+        *_connections(figures),
+        *_durable(figures),
+        *_crossing(figures.crossing),
+        *_storm(figures.storm),
+    ]
 
 
 def _relay(figures: Sequence[Relay]) -> Iterator[Verdict]:
@@ -61,10 +73,11 @@ def _latency(figures: Sequence[Latency]) -> Iterator[Verdict]:
 
 
 def _connections(figures: Figures) -> Iterator[Verdict]:
-    if figures.idle:
-        kib = middle(figures.idle, lambda figure: figure.own_kib_each)
+    alone = [figure for figure in figures.idle if figure.server == HUB]
+    if alone:
+        kib = middle(alone, lambda figure: figure.own_kib_each)
         yield Verdict("an idle connection, hub process", kib, _IDLE_KIB, "KiB")
-        both = middle(figures.idle, lambda figure: figure.own_kib_each + figure.store_kib_each)
+        both = middle(alone, lambda figure: figure.own_kib_each + figure.store_kib_each)
         yield Verdict("an idle connection, Valkey included", both, _IDLE_KIB, "KiB")
     ours = [figure for figure in figures.handshake if figure.server == HUB]
     if ours:
@@ -91,6 +104,31 @@ def _durable(figures: Figures) -> Iterator[Verdict]:
         yield Verdict(f"answers that the journal gave up at {pace}", given_up, None, "%")
     if figures.resume:
         yield Verdict("a replayed message", middle(figures.resume, lambda figure: figure.own_us), None, "µs")
+
+
+def _crossing(figures: Sequence[Crossing]) -> Iterator[Verdict]:
+    relayed = [figure for figure in figures if figure.kind == RELAYED]
+    for rounds in grouped(relayed, lambda figure: (figure.server, figure.pace)):
+        where, pace = rounds[0].server, rounds[0].pace
+        local = [figure for figure in rounds if figure.placing == ONE_NODE]
+        across = [figure for figure in rounds if figure.placing == TWO_NODES]
+        if pace == SATURATED:
+            ratio = middle(across, lambda figure: figure.cpu_us) / middle(local, lambda figure: figure.cpu_us)
+            yield Verdict(f"{where}: relay between nodes, {pace}, CPU of a local one's", ratio, _CROSSING_FACTOR, "x")
+        else:
+            more = (_p99_us(across) - _p99_us(local)) / 1e3
+            yield Verdict(f"{where}: p99 between nodes at {pace}, above a local one's", more, _CROSSING_MS, "ms")
+
+
+def _p99_us(rounds: Sequence[Crossing]) -> float:
+    return middle(rounds, lambda figure: figure.p99_us or 0.0)
+
+
+def _storm(figures: Sequence[Storm]) -> Iterator[Verdict]:
+    for figure in figures:
+        what = f"{figure.lost:,} of {figure.connections:,} connections lost"
+        yield Verdict(f"{what}, most memory of idle", figure.peak_mib / figure.idle_mib, _STORM_FACTOR, "x")
+        yield Verdict(f"{what}, all back and presence right", figure.right_s, None, "s")
 
 
 def _both_us(rounds: Sequence[Durable]) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -35,9 +35,7 @@ class Round:
         self._stage = stage
         self._say = say
         chance = random.Random(stage.chance.random())
-        self._town = Town(
-            self.checker, stage.log, stage.nodes.mint, chance, lambda: stage.nodes.choose(chance)
-        )
+        self._town = Town(self.checker, stage.log, stage.nodes.mint, chance, lambda: stage.nodes.choose(chance))
         self._desktops: list[Desktop] = []
         self._phones: list[Phone] = []
         self._listeners: list[Listener] = []
@@ -46,17 +44,17 @@ class Round:
 
     async def run(self, faults: Sequence[Work]) -> list[Finding]:
         """Let all that happen under traffic, and judge."""
-        people = [*self._desktops, *self._phones, *self._listeners]
+        people: list[Desktop | Phone | Listener] = [*self._desktops, *self._phones, *self._listeners]
         async with _beside([each.live for each in people]):
+            await self._all_have_heard()
             async with _beside([self._break_links, *self._talking()]):
-                await self._all_have_heard()
                 for fault in faults:
                     await fault()
                 await asyncio.sleep(BEFORE_S)
             self._stage.log.say("quiet")
             await self._calm_down()
-            audits = [await self._audit(user) for user in self._users()]
-        return [*self.checker.findings(await self._changes()), *(each for some in audits for each in some)]
+            kept = [finding for user in self._users() for finding in await self._audit(user)]
+            return [*self.checker.findings(await self._changes()), *kept]
 
     # -- traffic -----------------------------------------------------------------------------------------------------
 
@@ -71,15 +69,17 @@ class Round:
         return [*(each.talk for each in self._desktops), *(each.write for each in self._phones)]
 
     async def _break_links(self) -> None:
+        people: list[Desktop | Phone | Listener] = [*self._desktops, *self._phones, *self._listeners]
         while True:
             await asyncio.sleep(2 * RESTLESS_S * self._town.chance.random())
-            self._town.chance.choice([*self._desktops, *self._phones, *self._listeners]).drop()
+            self._town.chance.choice(people).drop()
 
     def _users(self) -> list[str]:
         return list(dict.fromkeys(each.user for each in self._desktops))
 
     def _ears_of(self, desktop: Desktop) -> list[str]:
-        ears = [each.ears for each in (*self._phones, *self._listeners)]
+        phones: list[Phone | Listener] = [*self._phones, *self._listeners]
+        ears = [each.ears for each in phones]
         return [each.name for each in ears if each.user == desktop.user]
 
     # -- quiet -------------------------------------------------------------------------------------------------------
@@ -157,4 +157,3 @@ async def _beside(works: Sequence[Work]) -> AsyncIterator[None]:
         yield
         for task in tasks:
             task.cancel()
-

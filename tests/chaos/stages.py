@@ -1,13 +1,14 @@
 """Stages to run rounds on, and the running of one: real nodes on a real Redis, and a log of what happened."""
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
 
 from tests.chaos.checker import Finding
 from tests.chaos.faults import Cluster, OneServer, Stage
-from tests.chaos.scene import Round, Work
+from tests.chaos.scene import Round
 from tests.support.chaos_log import ChaosLog
 from tests.support.chaos_nodes import Nodes
 from tests.support.valkey import ValkeyServer, free_ports
@@ -54,12 +55,16 @@ async def two_workers(log: ChaosLog, chance: random.Random) -> AsyncIterator[One
         server.close()
 
 
-async def judged(stage: Stage, faults: Sequence[Work]) -> list[Finding]:
+Kind = TypeVar("Kind", bound=Stage)
+Fault: TypeAlias = Callable[[Kind], Coroutine[Any, Any, None]]
+
+
+async def judged(stage: Kind, *faults: Fault[Kind]) -> list[Finding]:
     """Run one round, and write down what it found; return the promises that were broken."""
     log = stage.log
-    log.say("round", faults=[getattr(fault, "func", fault).__name__ for fault in faults])
+    log.say("round", faults=[fault.__name__ for fault in faults])
     people = Round(stage, stage.ask)
-    findings = await people.run(faults)
+    findings = await people.run([partial(fault, stage) for fault in faults])
     for finding in findings:
         log.say("promise", promise=finding.promise, tested=finding.tested, broken=finding.broken)
     log.say(

@@ -11,6 +11,9 @@ from typing import NamedTuple
 Place = tuple[int, int]
 NOWHERE: Place = (0, 0)
 
+MENDING_S = 4.0
+"""So long a hub may take to mend a gap in the middle of a connection, before it says that it can't."""
+
 
 def place_of(offset: str) -> Place:
     """An offset, to be compared."""
@@ -21,13 +24,21 @@ def place_of(offset: str) -> Place:
 class Gap(NamedTuple):
     """A phone had everything up to `after`, and then got `before`, or was told that it has all up to there.
 
-    `told`: what the hub said of it: "told" (`complete` is false), "cut" (the replay broke off before it could say),
-    "denied" (`complete` is true) or "" (nothing).
+    `told`: what the hub said of it: "told" (`complete` is false, before what came behind the gap or at the end of the
+    replay), "cut" (the link broke before it could say), "denied" (`complete` is true) or "" (nothing).
     """
 
     after: Place
     before: Place
     told: str
+
+
+class Suspect(NamedTuple):
+    """A gap of which the hub may still tell. `since`: when it was seen, in seconds."""
+
+    after: Place
+    before: Place
+    since: float
 
 
 @dataclass
@@ -46,39 +57,46 @@ class Ear:
     faults: list[str] = field(default_factory=list)
     incomplete: int = 0
     _replaying: bool = False
-    _pending: list[tuple[Place, Place]] = field(default_factory=list)
+    _pending: list[Suspect] = field(default_factory=list)
     _told_at: Place | None = None
 
-    def connected(self) -> None:
+    def connected(self, now: float) -> None:
         """The phone is connected, and has asked for what is behind `at`."""
-        self._settle("cut")
+        for after, before, since in self._take_pending():
+            cut = self._replaying or now - since < MENDING_S
+            self.gaps.append(Gap(after, before, "cut" if cut else ""))
         self._replaying, self._told_at = True, None
 
-    def heard(self, place: Place) -> None:
+    def heard(self, place: Place, now: float) -> None:
         """A message came."""
         if place <= self.at:
             self.faults.append(f"{_text(place)} came behind {_text(self.at)}")
             return
         if place != (self.at[0], self.at[1] + 1):
-            self._gap(place)
+            if self._told_at == self.at:
+                self.gaps.append(Gap(self.at, place, "told"))
+            else:
+                self._pending.append(Suspect(self.at, place, now))
         self.at = place
 
-    def resumed(self, place: Place, *, complete: bool) -> None:
+    def resumed(self, place: Place, now: float, *, complete: bool) -> None:
         """The hub closed a replay, or told of a gap, and says that everything up to `place` was sent."""
-        replayed, self._replaying = self._replaying, False
+        if complete and not self._replaying:
+            self.faults.append(f"a replay up to {_text(place)} that nobody asked for is called complete")
+        self._replaying = False
         if place > self.at:
-            self._pending.append((self.at, (place[0], place[1] + 1)))
+            self._pending.append(Suspect(self.at, (place[0], place[1] + 1), now))
             self.at = place
-        self._settle("denied" if complete else "told")
+        told = "denied" if complete else "told"
+        self.gaps += [Gap(after, before, told) for after, before, _ in self._take_pending()]
         if not complete:
             self.incomplete += 1
             self._told_at = self.at
-        elif not replayed:
-            self.faults.append(f"a gap at {_text(place)} was told with complete: true")
 
     def missing(self, last: Mapping[int, int]) -> Iterator[tuple[Gap, list[Place]]]:
         """Yield the gaps, the end's too, and what stood in them; `last`: the last number of each epoch."""
-        self._settle("cut")
+        told = "cut" if self._replaying else ""
+        self.gaps += [Gap(after, before, told) for after, before, _ in self._take_pending()]
         end = (max(last, default=0) + 1, 0)
         for gap in [*self.gaps, Gap(self.at, end, "told" if self._told_at == self.at else "")]:
             lost = [
@@ -91,15 +109,9 @@ class Ear:
             if lost:
                 yield gap, lost
 
-    def _gap(self, place: Place) -> None:
-        if self._replaying:
-            self._pending.append((self.at, place))
-        else:
-            self.gaps.append(Gap(self.at, place, "told" if self._told_at == self.at else ""))
-
-    def _settle(self, told: str) -> None:
-        self.gaps += [Gap(after, before, told) for after, before in self._pending]
-        self._pending = []
+    def _take_pending(self) -> list[Suspect]:
+        pending, self._pending = self._pending, []
+        return pending
 
 
 class Streams:
@@ -123,11 +135,11 @@ class Streams:
     def ear(self, phone: str, desktop_id: str) -> Ear:
         return self._ears.setdefault(phone, {}).setdefault(desktop_id, Ear())
 
-    def connected(self, phone: str) -> None:
+    def connected(self, phone: str, now: float) -> None:
         for ear in self._ears.get(phone, {}).values():
-            ear.connected()
+            ear.connected(now)
 
-    def hears(self, phone: str, desktop_id: str, offset: str, n: int, kind: str) -> None:
+    def hears(self, phone: str, desktop_id: str, offset: str, n: int, kind: str, now: float) -> None:
         """A desktop's message came to a phone."""
         self.heard += 1
         place, known = place_of(offset), self._known.setdefault(desktop_id, {})
@@ -135,7 +147,10 @@ class Streams:
             self._faults.append(f"{phone}: {offset} of {desktop_id} is {n} here and {known[place]} elsewhere")
         if self._said.get(desktop_id, {}).get(n) != kind:
             self._faults.append(f"{phone}: {desktop_id} never said {n} as {kind}")
-        self.ear(phone, desktop_id).heard(place)
+        self.ear(phone, desktop_id).heard(place, now)
+
+    def resumed(self, phone: str, desktop_id: str, offset: str, now: float, *, complete: bool) -> None:
+        self.ear(phone, desktop_id).resumed(place_of(offset), now, complete=complete)
 
     def newest(self, phone: str, desktop_id: str) -> int:
         """The number of the newest message that a phone has of a desktop; 0: none."""

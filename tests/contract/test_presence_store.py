@@ -9,8 +9,8 @@ from typing import Protocol
 import pytest
 
 from actors.ids import DesktopId, UserId
-from actors.messages import CameOnline, KnownDesktop, PresenceChange, WentOffline
-from hub.presence.answers import PresenceAnswer, StreamEntry
+from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord, WentOffline
+from hub.presence.answers import PresenceAnswer
 from tests.support.presence import NOW, make_record, make_store
 from tests.support.presence_model import ModelStore
 
@@ -18,7 +18,7 @@ pytest_plugins = ("tests.support.valkey_fixtures",)
 
 
 class Store(Protocol):
-    async def apply(self, changes: Sequence[PresenceChange], entries: Sequence[StreamEntry]) -> None: ...
+    async def apply(self, changes: Sequence[PresenceChange], renewals: Sequence[PresenceRecord]) -> None: ...
 
     async def known(self, user_id: UserId) -> list[KnownDesktop]: ...
 

@@ -264,7 +264,7 @@ async def test_an_outage_without_end_is_bounded_in_memory(frail_server: ValkeySe
     async with small_hub(frail_client) as hub:
         await hub.settled()
         frail_server.kill()
-        for number in range(6_000):
+        for number in range(12_000):
             hub.connect(make_record(f"d{number}"))
             hub.disconnect(f"d{number}")
         assert hub.mirror.dropped_entries == 2_000

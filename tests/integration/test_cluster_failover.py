@@ -11,9 +11,10 @@ from hub.store.calls import Calls, StoreAway
 from hub.store.client import Client, connect
 from hub.store.routing import slot_of_key
 from hub.store.subscription import Subscription
+from tests.support.presence import NODE, eventually, make_record, small_hub
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.valkey import ValkeyServer, free_ports
-from tests.support.valkey_cluster import ValkeyCluster
+from tests.support.valkey_cluster import ValkeyCluster, role
 
 pytest_plugins = ("tests.support.valkey_fixtures",)
 
@@ -148,6 +149,24 @@ async def test_an_orderly_failover_loses_and_repeats_nothing(
     await open_again(subscription)
     await publish(whole_client, b"heard")
     assert await subscription.read() == [b"heard"]
+
+
+async def test_presence_notices_that_another_master_died_and_is_mirrored_anew(
+    whole: ValkeyCluster, whole_client: Client
+) -> None:
+    whole.say("FLUSHALL")
+    async with small_hub(whole_client) as hub:
+        hub.connect(make_record())
+        await hub.settled()
+        rounds = hub.mirror.mirrored_anew
+        mark, record = (slot_of_key(key) for key in (f"hub:mark:{NODE}", "hub:{u1}:desktop:d1"))
+        used = {whole.master_of(slot).port for slot in (mark, record)}
+        idle = next(node for node in whole.nodes if role(node) == "master" and node.port not in used)
+        replica = whole.replica_of(idle)
+        idle.kill()
+        await eventually(lambda: not hub.mirror.available, within_s=BACK_S)
+        await eventually(lambda: hub.mirror.available and hub.mirror.mirrored_anew > rounds, within_s=BACK_S)
+        assert role(replica) == "master"
 
 
 # -- one primary with a replica, behind one address ------------------------------------------------------------------

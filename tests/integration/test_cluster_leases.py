@@ -276,3 +276,16 @@ async def test_a_key_of_another_type_is_an_outage(a: Beater, valkey: ValkeyServe
     with pytest.raises(StoreAway, match="of another type"):
         await a.look()
     assert a.leases.outages == 1
+
+
+async def test_a_node_that_leaves_desktops_behind_counts_for_as_long_as_they_have_to_come_back(
+    a: Beater, b: Beater, valkey: ValkeyServer
+) -> None:
+    valkey.say("ZADD", keys.LOST, 0, "dead/1")
+    b.may_clean.clear()
+    await b.look()
+    await a.look()
+    await a.leases.stop(stays_s=3.0)
+    assert await b.look() == {"a/1"}
+    assert 2.0 < lease_of(valkey, "a/1") <= 3.0
+    assert a.cleaned == []

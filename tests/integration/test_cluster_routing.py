@@ -99,6 +99,16 @@ async def test_a_script_is_loaded_where_it_is_missing(calls: Calls, cluster: Val
     assert await run(calls, *appends) == [3] * len(KEYS)
 
 
+async def test_a_script_that_is_known_does_not_overtake_one_that_is_missing(
+    calls: Calls, cluster: ValkeyCluster
+) -> None:
+    cluster.everywhere("SCRIPT", "FLUSH")
+    key, other = KEYS[0], "hub:{u0}:other"
+    await run(calls, (*APPEND_TO_BOTH.on(key, other), "a"))
+    await run(calls, (*APPEND.on(key), "b"), (*APPEND_TO_BOTH.on(key, other), "c"))
+    assert cluster.say("LRANGE", key, 0, -1) == [b"a", b"b", b"c"]
+
+
 async def test_a_script_that_nobody_gave_is_an_outage(calls: Calls) -> None:
     with pytest.raises(StoreAway, match="NoScriptError"):
         await run(calls, (*Script("return 7").on("k"),))

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from redis.asyncio import Redis
 
 from actors.mail import (
     KeptReceipt,
@@ -32,7 +31,7 @@ from hub.frames import text_of
 from hub.mail import keys
 from hub.mail.limits import MailLimits
 from hub.store.calls import Calls, Command, Reply
-from hub.store.client import connect
+from hub.store.client import Client, connect
 from tests.support.mail import D1, PHONE, U1, Desk, MemoryDesk, RedisDesk, make_letter
 from tests.support.valkey import ValkeyServer
 
@@ -237,7 +236,7 @@ class ValkeyMailboxMachine(MailboxMachine):
         return self.wait(self._open())
 
     async def _open(self) -> Desk:
-        self.client: Redis = connect(self.server.url, PATIENCE_S * 1000)
+        self.client: Client = connect(self.server.url, PATIENCE_S * 1000)
         return await self._start()
 
     async def _start(self) -> RedisDesk:

@@ -272,5 +272,5 @@ class NodesMachine(RuleBasedStateMachine):
                 assert statuses == ["stored", "delivered"], f"{statuses} of {name}"
 
 
-NodesMachine.TestCase.settings = settings(max_examples=400, stateful_step_count=30)
+NodesMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestNodes = NodesMachine.TestCase

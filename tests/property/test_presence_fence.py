@@ -64,8 +64,8 @@ async def _compare(valkey: ValkeyServer, history: list[PresenceChange | NodeId])
     finally:
         await client.aclose()
     entries = [(each.desktop_id, each.state, each.reason) for each in model.stream]
-    for desktop in DESKTOPS:  # In which order a node's desktops are cleaned up is Redis' affair.
-        assert [each for each in told(valkey) if each[0] == desktop] == [each for each in entries if each[0] == desktop]
+    for name in DESKTOPS:  # In which order a node's desktops are cleaned up is Redis' affair.
+        assert [each for each in told(valkey) if each[0] == name] == [each for each in entries if each[0] == name]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from redis.asyncio import Redis
 
 from actors.closing import CloseReason
 from actors.ids import DesktopId, Epoch, UserId
@@ -36,7 +35,7 @@ from actors.supervisor import Supervisor
 from hub.frames import text_frame, text_of
 from hub.journal.journal import RedisJournal
 from hub.journal.limits import JournalLimits
-from hub.store.client import connect
+from hub.store.client import Client, connect
 from tests.support.actors import FakeTransport, PlainCodec
 from tests.support.memory_journal import Kept, MemoryJournal, Place
 from tests.support.peers import Peer, World
@@ -159,7 +158,7 @@ class ValkeyGround:
         server.say("FLUSHALL")
         self._server = server
         self._loop = asyncio.new_event_loop()
-        self._running: tuple[RedisJournal, Redis] | None = None
+        self._running: tuple[RedisJournal, Client] | None = None
         self._asked: CountingJournal
         self.limits = JournalLimits()
 
@@ -285,8 +284,8 @@ class WatchedSupervisor(Supervisor):
 
     on_caught_up: Callable[[MobileRoute, DesktopId], None]
 
-    def caught_up(self, route: MobileRoute, desktop_id: DesktopId) -> None:
-        super().caught_up(route, desktop_id)
+    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset) -> None:
+        super().caught_up(route, desktop_id, at)
         self.on_caught_up(route, desktop_id)
 
 

@@ -50,7 +50,6 @@ class Desktop:
     Attributes:
         n: The number of the last message that it said.
         said_at: When each was said, by the log's clock.
-        calm: Whether it leaves its link alone.
     """
 
     def __init__(self, town: Town, user: str, desktop_id: str, pause_s: float) -> None:
@@ -58,7 +57,6 @@ class Desktop:
         self.user = user
         self.n = 0
         self.said_at: dict[int, float] = {}
-        self.calm = False
         self._town = town
         self._pause_s = pause_s
         self._client: HubClient | None = None
@@ -124,7 +122,7 @@ class Ears:
             town.checker.streams.ear(phone, desktop_id)
 
     def connected(self) -> None:
-        self._town.checker.streams.connected(self.name)
+        self._town.checker.streams.connected(self.name, self._town.log.now())
 
     def take(self, message: Message) -> None:
         checker = self._town.checker
@@ -132,7 +130,7 @@ class Ears:
             case Message(type="resumed", payload={"desktop_id": d, "complete": complete, "offset": offset}):
                 if not complete:
                     self._town.log.say("incomplete", phone=self.name, desktop=d, offset=offset)
-                checker.streams.resumed(self.name, d, offset, complete=complete)
+                checker.streams.resumed(self.name, d, offset, self._town.log.now(), complete=complete)
             case Message(type="desktop:online", payload={"desktop_id": d}):
                 checker.noticed(self.name, d, ONLINE)
             case Message(type="desktop:offline", payload={"desktop_id": d, "reason": reason}):
@@ -141,7 +139,7 @@ class Ears:
             case Message(type="receipt", payload={"message_id": m, "status": status} as payload):
                 checker.letters.receipt(self.name, m, payload.get("latest") or status)
             case Message(desktop_id=str(d), offset=str(offset), payload={"n": n}):
-                checker.hears(self.name, d, offset, n, message.type)
+                checker.hears(self.name, d, offset, n, message.type, self._town.log.now())
 
 
 class Phone:
@@ -153,7 +151,7 @@ class Phone:
         self._town = town
         self._pause_s = pause_s
         self._client: HubClient | None = None
-        self._posts: asyncio.TaskGroup | None = None
+        self._posts: set[asyncio.Task[None]] = set()
         self._sent = 0
 
     async def live(self) -> None:
@@ -163,7 +161,6 @@ class Phone:
         async with (
             Door(self._town.choose) as door,
             HubClient(f"ws://127.0.0.1:{door.port}", "mobile", token, resume=start, open_timeout_s=OPEN_S) as client,
-            asyncio.TaskGroup() as self._posts,
         ):
             self._client = client
             try:
@@ -176,17 +173,22 @@ class Phone:
                             self.ears.take(event)
             except HubClosed as closed:
                 self._town.checker.turned_away(self.ears.name, str(closed))
+            finally:
+                for post in self._posts:
+                    post.cancel()
+                await asyncio.gather(*self._posts, return_exceptions=True)
 
     async def write(self) -> None:
         """Send one message after the other, without waiting for what becomes of them; never returns."""
         while True:
             await asyncio.sleep(self._pause_s * 2 * self._town.chance.random())
-            if self._posts is not None:
-                self._sent += 1
-                message_id = f"{self.ears.name}-{self._sent}"
-                desktop_id = self._town.chance.choice(self.ears.desktop_ids)
-                self._town.checker.letters.posted(message_id, Letter(self.ears.user, self.ears.name, desktop_id))
-                self._posts.create_task(self.post(message_id, desktop_id))
+            self._sent += 1
+            message_id = f"{self.ears.name}-{self._sent}"
+            desktop_id = self._town.chance.choice(self.ears.desktop_ids)
+            self._town.checker.letters.posted(message_id, Letter(self.ears.user, self.ears.name, desktop_id))
+            post = asyncio.create_task(self.post(message_id, desktop_id))
+            self._posts.add(post)
+            post.add_done_callback(self._posts.discard)
 
     async def post(self, message_id: str, desktop_id: str) -> None:
         """Send a message until the hub has it; may be done again."""
@@ -240,9 +242,11 @@ class Listener:
         ) as socket:
             self._abort = socket.transport.abort
             self.ears.connected()
-            self._town.log.say("connected", who=self.ears.name, resume=asked)
             async for text in socket:
                 message = _read(str(text))
+                if message.type == "welcome":
+                    node = message.payload["node_id"]
+                    self._town.log.say("connected", who=self.ears.name, node=node, resume=asked)
                 self.resumed += message.type == "resumed"
                 if message.desktop_id is not None:
                     self.replayed[message.desktop_id].append(message.payload["n"])

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
 
-from redis.asyncio import Redis
-
 from actors.ids import DesktopId, DeviceId, UserId
 from actors.mail import KeptReceipt, Letter, MailPage, Receipt, Sender, Status, StoreAnswer, message_key
 from actors.offsets import BEGINNING, Offset
@@ -20,6 +18,7 @@ from hub.mail.room import RedisMailroom
 from hub.mail.scripts import build
 from hub.mail.sweep import Sweeper
 from hub.store.calls import Calls
+from hub.store.client import Client
 from tests.support.actors import HandClock, HandScheduler
 from tests.support.memory_mailroom import MemoryMailroom
 
@@ -151,7 +150,7 @@ class MemoryDesk(Desk):
 class RedisDesk(Desk):
     """The mailroom in Redis."""
 
-    def __init__(self, client: Redis, limits: MailLimits, *, timeout_s: float = 5, sweep_s: float = NEVER_S) -> None:
+    def __init__(self, client: Client, limits: MailLimits, *, timeout_s: float = 5, sweep_s: float = NEVER_S) -> None:
         self._client = client
         self._limits = limits
         super().__init__()
@@ -193,7 +192,7 @@ class RedisDesk(Desk):
 
 @asynccontextmanager
 async def redis_desk(
-    client: Redis, limits: MailLimits | None = None, *, timeout_s: float = 5, sweep_s: float = NEVER_S
+    client: Client, limits: MailLimits | None = None, *, timeout_s: float = 5, sweep_s: float = NEVER_S
 ) -> AsyncIterator[RedisDesk]:
     desk = RedisDesk(client, limits or MailLimits(), timeout_s=timeout_s, sweep_s=sweep_s)
     await desk.redis.start()

@@ -13,6 +13,7 @@ from actors.offsets import BEGINNING
 from hub.mail import keys, room
 from hub.mail.limits import MailLimits
 from hub.store.calls import Calls, Command, Reply
+from hub.store.servers import Servers
 from tests.support.mail import D1, PHONE, U1, RedisDesk, make_letter, redis_desk
 from tests.support.presence import eventually
 from tests.support.valkey import ValkeyServer
@@ -40,10 +41,10 @@ def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
 
     class CountingCalls(Calls):
-        async def run(self, commands: Sequence[Command]) -> list[Reply]:
+        async def run(self, commands: Sequence[Command], at: Servers | None = None) -> list[Reply]:
             if commands[-1][0] != "SCRIPT":
                 sizes.append(len(commands))
-            return await super().run(commands)
+            return await super().run(commands, at)
 
     monkeypatch.setattr(room, "Calls", CountingCalls)
     return sizes
@@ -302,12 +303,12 @@ async def test_what_is_owed_stays_owed_when_redis_goes_away_again(
     broken = 0
 
     class BreakingCalls(Calls):
-        async def run(self, commands: Sequence[Command]) -> list[Reply]:
+        async def run(self, commands: Sequence[Command], at: Servers | None = None) -> list[Reply]:
             nonlocal broken
             if len(commands) == room.BATCH and broken < 2:
                 broken += 1
                 raise ConnectionError
-            return await super().run(commands)
+            return await super().run(commands, at)
 
     monkeypatch.setattr(room, "Calls", BreakingCalls)
     async with redis_desk(frail_client, timeout_s=TIMEOUT_S) as desk:

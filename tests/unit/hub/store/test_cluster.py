@@ -27,8 +27,9 @@ def test_what_has_no_slot_holds_back_nothing() -> None:
     assert _in_order(every) == (every, [])
 
 
-def test_a_script_is_loaded_once_and_asking_stands_right_before_its_command() -> None:
-    first = replace(GET, asking=True, load=SCRIPT)
-    commands, places = _preceded([first, replace(GET, load=SCRIPT), GET])
+def test_scripts_are_loaded_once_and_asking_stands_right_before_its_command() -> None:
+    first = replace(GET, asking=True, loads=True)
+    commands, places = _preceded([first, replace(GET, loads=True), GET], [SCRIPT])
     assert commands == [("SCRIPT", "LOAD", "return 1"), ("ASKING",), GET.command, GET.command, GET.command]
     assert places == [2, 3, 4]
+    assert _preceded([GET], [SCRIPT]) == ([GET.command], [0])
