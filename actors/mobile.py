@@ -132,10 +132,9 @@ class MobileConnection(Connection):
         resumed = Resumed(desktop_id, complete=False, offset=at)
         self.offer(self._around.codec.notice(resumed), self._around.clock.monotonic())
 
-    def appeared(self, desktop_id: DesktopId, at: Offset) -> None:
-        """A desktop is there and heard from `at` on; a phone that came with more of it goes on from there."""
-        if self._reached.get(desktop_id, at) > at:
-            self.fell_behind(desktop_id, at)
+    def reached(self, desktop_id: DesktopId) -> Offset | None:
+        """Up to where the phone had everything of a desktop when it was last given what it missed; None: never."""
+        return self._reached.get(desktop_id)
 
     def fell_behind(self, desktop_id: DesktopId, at: Offset) -> None:
         """Something that a desktop said behind `at` didn't come to this node: give the phone what can be had."""

@@ -127,8 +127,8 @@ class Relaying:
         untold = hearing is not None and hearing.untold
         copy, desktop.copy, desktop.follows = desktop.copy, None, None
         waiting = self._drop(desktop)
-        if copy is not None and copy.ended and copy.at is not None:
-            desktop.trusted = (Epoch(copy.at.epoch), desktop.epoch)
+        if desktop.ring is not None and (copy is None or copy.ended):
+            desktop.trusted = (desktop.ring.epoch, desktop.epoch)
         if copy is not None and not copy.ended:
             desktop.ring = None
             if copy.at is not None:
@@ -212,7 +212,7 @@ class Relaying:
         copy, at = desktop.copy, desktop.copy.at
         taken = copy.take(pieces)
         desktop.ring = copy.ring
-        if taken.frames and at is not None and pieces.epoch != at.epoch and pieces.before != at:
+        if taken.frames and at is not None and pieces.epoch != at.epoch:
             desktop.trusted = (Epoch(at.epoch), pieces.epoch)
         if taken.missed_from is not None:
             self._missed(desktop, taken.missed_from)
@@ -286,6 +286,7 @@ class Relaying:
         hearing.waits_for_end = False
         waiting = hearing.answered(hearing.asked)
         ahead = {} if desktop.copy is None else desktop.copy.ahead
+        first = desktop.ring is None and (desktop.copy is None or desktop.copy.at is None)
         desktop.copy = copy = self._continued(desktop, desktop.holder, hearing)
         copy.ahead = ahead
         desktop.ring = copy.ring
@@ -293,10 +294,22 @@ class Relaying:
         if hearing.untold and hearing.watched:
             hearing.untold = False
             self._announce(desktop, Offset(desktop.epoch, 0))
-            user, at = self._registry.users.get(desktop.owner), copy.at or Offset(desktop.epoch, 0)
-            for phone in () if user is None else user.listeners:
-                phone.appeared(desktop.desktop_id, at)
+        if copy.at is not None:
+            self._let_in(desktop, copy, copy.at, first=first)
         _call(waiting)
+
+    def _let_in(self, desktop: Desk, copy: Copy, at: Offset, *, first: bool) -> None:
+        """See to phones that stand elsewhere than the others, who have everything up to `at`.
+
+        `first`: this node never heard the desktop before; so one that came with less misses what is in between.
+        """
+        user = self._registry.users.get(desktop.owner)
+        for phone in () if user is None else user.listeners:
+            reached = phone.reached(desktop.desktop_id)
+            if reached is not None and reached > at:
+                copy.ahead[phone] = reached
+            elif reached is not None and first and reached < at:
+                phone.fell_behind(desktop.desktop_id, reached)
 
     def _continued(self, desktop: Desk, node_id: NodeId, hearing: _Hearing) -> Copy:
         """Return a copy that goes on where the phones stand."""

@@ -70,8 +70,8 @@ class MobileRoute(Route, Origin, Protocol):
         """Something is missing of what a desktop said before it came to `at`, and can't be had."""
         ...
 
-    def appeared(self, desktop_id: DesktopId, at: Offset) -> None:
-        """A desktop is there and heard from `at` on; a phone that came with more of it goes on from there."""
+    def reached(self, desktop_id: DesktopId) -> Offset | None:
+        """Up to where the phone had everything of a desktop when it was last given what it missed; None: never."""
         ...
 
     def fell_behind(self, desktop_id: DesktopId, at: Offset) -> None:

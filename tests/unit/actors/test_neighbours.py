@@ -270,6 +270,32 @@ def test_a_desktop_that_moves_to_the_node_of_the_phones_is_heard_there() -> None
     assert [m for m in heard if m["type"] == "Resumed"] == []
 
 
+@pytest.mark.parametrize("returns_to_the_first", [True, False])
+def test_what_a_desktop_said_to_a_node_that_was_cut_off_is_told_missing_when_that_is_back(
+    returns_to_the_first: bool,
+) -> None:
+    a, b, c = three()
+    phones, first = [a.phone(), b.phone()], a.desktop("d1")
+    first.say("agent:stream")
+    first.lose_link()
+    a.hub.away(C)
+    unseen = c.desktop("d1")
+    unseen.say("agent:stream")
+    unseen.lose_link()
+    again = (a if returns_to_the_first else b).desktop("d1")
+    again.say("agent:stream")
+    assert [pieces(phone) for phone in phones] == [["1-1", "3-1"]] * 2
+    a.advance(6)
+    a.hub.back(C)
+    a.advance(6)
+    assert [news(phone) for phone in phones] == [[("resumed", False)]] * 2
+    again.say("agent:stream")
+    assert [pieces(phone) for phone in phones] == [["3-2"]] * 2
+    late = c.phone_peer(resume={"d1": "1-1"})
+    late.open()
+    assert [m["payload"]["complete"] for m in late.heard() if m["type"] == "Resumed"] == [False]
+
+
 # -- nodes that die, or are cut off ----------------------------------------------------------------------------------
 
 
