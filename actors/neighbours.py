@@ -162,9 +162,11 @@ class Neighbours:
             here.shares.pop(node_id, None)
 
     def anew(self) -> None:
-        """The store has lost what this node entered, or couldn't be asked: enter everything again."""
-        for user_id in {**self._registry.users, **self._users}:
-            self._enter_soon(user_id)
+        """The store has lost what this node entered, or couldn't be asked; or others took this node for dead.
+
+        Everything is entered again; and listened to, since others send nothing to a dead node.
+        """
+        self.missed(None)
 
     def owner_changed(self, desktop_id: DesktopId, epoch: Epoch, previous: UserId) -> None:
         """A desktop that came here had another owner: tell the node that may still hold it for that one."""

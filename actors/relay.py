@@ -80,6 +80,8 @@ class Relay:
             return
         head = self._at = ring.head
         after = head if listen.after is None else listen.after
+        if after < head and not ring.covers(after):
+            ring.cut_behind(after)
         start = after if ring.covers(after) else ring.start
         for epoch, first, frames in ring.stretches(start):
             for number, some in _shared_out(frames):

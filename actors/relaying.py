@@ -262,6 +262,8 @@ class Relaying:
                 send=partial(self._around.cluster.send, node_id),
             )
             self._registry.relay_to(desktop, node_id, relay)
+        if listen.after is not None:  # It may have heard a connection that is unknown here.
+            self.doubt(desktop, Epoch(listen.after.epoch))
         relay.answer(listen, desktop.epoch)
         if desktop.connection is not None:
             # What the other node's phones sent before it knew where the desktop is.

@@ -98,6 +98,12 @@ class Ring:
             self._spans.popleft()
         self._before = None
 
+    def cut_behind(self, place: Offset) -> None:
+        """Somebody has heard what is not here, up to `place`: forget what lies before the next connection behind it."""
+        newer = next((span.epoch for span in self._spans if span.epoch > place.epoch), None)
+        if newer is not None and place >= self.start:
+            self.cut(newer)
+
     def covers(self, after: Offset) -> bool:
         """Tell whether every frame behind `after` is here. `E-0` may be the place of a connection that said nothing."""
         start = self.start

@@ -144,6 +144,8 @@ class Taking:
         user = self._registry.users.get(user_id)
         if user is not None and user.mobiles:
             self._listen(user, joined, was, newcomers)
+        else:
+            self._relaying.unheard(desktop)  # What it says there would be missing here, if it comes back.
 
     def _listen(
         self,

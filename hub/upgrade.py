@@ -8,6 +8,7 @@ the attribute `is_websocket` may return without a response.
 
 import asyncio
 import logging
+import select
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha1
@@ -97,6 +98,16 @@ class HubProtocol(HttpProtocol):
     def abort(self) -> None:
         """Cut the link. Sanic's own also forgets the transport, over which its request then stumbles."""
         self._link.abort()
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the client is known to have closed, though its request is only read now.
+
+        Then it has given up, perhaps connected to another node; it must not be taken for somebody who came just now.
+        """
+        poll = select.poll()
+        poll.register(self._link.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def close(self, timeout: float | None = None) -> None:
         """Sanic is done with the connection; after an upgrade it isn't Sanic's to close."""

@@ -78,9 +78,14 @@ async def _admit(node: Node, request: Request, kind: TokenKind) -> None:
             raise Problem.of(refused) from None
         _tell_after_upgrade(node, request, key, ticket, refused)
         return
+    protocol = protocol_of(request)
+    if protocol.hung_up:
+        node.count_refusal(kind.value, "gave_up")
+        protocol.abort()
+        return
     connection = _new_connection(node, request, identity)
     max_bytes = node.settings.max_message_bytes
-    protocol_of(request).upgrade(key, ticket.subprotocol, connection, max_bytes, node.turns, connection.start)
+    protocol.upgrade(key, ticket.subprotocol, connection, max_bytes, node.turns, connection.start)
 
 
 def _new_connection(node: Node, request: Request, identity: TokenIdentity) -> Connection:

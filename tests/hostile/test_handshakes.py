@@ -78,15 +78,15 @@ async def test_who_was_upgraded_in_time_is_not_cut_off(brisk_hub: HubProcess) ->
         await client.expect("heartbeat:ack")
 
 
-async def upgrade_request(hub: HubProcess) -> str:
+async def upgrade_request(hub: HubProcess, token: str | None = None, path: str = "/ws/mobile") -> str:
     lines = [
-        "GET /ws/mobile HTTP/1.1",
+        f"GET {path} HTTP/1.1",
         "Host: hub",
         "Upgrade: websocket",
         "Connection: keep-alive, Upgrade",
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        f"Authorization: Bearer {hub.mint.mobile(new_name('u'))}",
+        f"Authorization: Bearer {token or hub.mint.mobile(new_name('u'))}",
     ]
     return "\r\n".join([*lines, "", ""])
 
@@ -99,6 +99,24 @@ async def test_frames_right_behind_the_request_are_taken(brisk_hub: HubProcess) 
         await client.expect("heartbeat:ack")
         await client.send(heartbeat[5:])
         await client.expect("heartbeat:ack")
+
+
+async def test_who_gave_up_while_the_hub_stood_still_takes_nobodys_place(hub: HubProcess) -> None:
+    """Its request is read late; taken for a newer connection it would end the one that the client has meanwhile."""
+    name, user = new_name("d"), new_name("u")
+    async with desktop(hub, name, user) as live:
+        hub.signal(signal.SIGSTOP)
+        try:
+            async with raw_client(hub.port) as given_up:
+                await given_up.send((await upgrade_request(hub, hub.mint.desktop(name, user), "/ws/desktop")).encode())
+        finally:
+            hub.signal(signal.SIGCONT)
+        async with raw_client(hub.port) as later:  # Accepted and answered behind the one that gave up.
+            await later.send((await upgrade_request(hub)).encode())
+            await later.head()
+        await live.send("heartbeat")
+        await live.expect("heartbeat:ack")
+    assert "gave_up" in hub.log
 
 
 async def test_compression_is_not_negotiated(hub: HubProcess) -> None:

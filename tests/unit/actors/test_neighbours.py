@@ -343,6 +343,17 @@ def test_everything_is_entered_anew_when_the_store_lost_it() -> None:
     assert news(phone) == [("d1 online", "1-0")]
 
 
+def test_a_node_that_was_taken_for_dead_listens_again() -> None:
+    a, b = two()
+    phone, desktop = b.phone(), a.desktop("d1")
+    a.hub.expire(B)
+    a.scheduler.settle()
+    a.hub.find_expired(B)
+    a.scheduler.settle()
+    desktop.say("agent:stream")
+    assert pieces(phone) == ["1-1"]
+
+
 # -- devices, limits, owners -----------------------------------------------------------------------------------------
 
 
