@@ -1,6 +1,7 @@
 """Time as an argument: nothing in `actors/` asks the machine for it."""
 
 import time
+from collections import deque
 from typing import Protocol
 
 from actors.ids import Epoch
@@ -29,25 +30,29 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
+SAMPLES = 16
+
+
 class EpochSource:
     """Hands out epochs: microseconds of the store's clock, and always more than the last one (ADR 0004, ADR 0009).
 
     The store's clock is what all nodes have in common. It is learnt now and then, and counted on from there with the
-    monotonic one; before it is known, the machine's own clock stands in.
+    monotonic one; before it is known, the machine's own clock stands in. What it said is learnt late by the way back
+    and by stalls, never early; so of the last samples the one that was the least late counts.
 
     They stay exact in a double until the year 2255, so that a Lua script in Redis can compare them.
     """
 
-    __slots__ = ("_ahead_us", "_clock", "_last")
+    __slots__ = ("_clock", "_last", "_samples")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = 0
-        self._ahead_us: int | None = None
+        self._samples: deque[int] = deque(maxlen=SAMPLES)
 
     def learn(self, store_us: int) -> None:
         """The store's clock says so many microseconds since the epoch, now."""
-        self._ahead_us = store_us - self._monotonic_us()
+        self._samples.append(store_us - self._monotonic_us())
 
     def pass_by(self, epoch: Epoch) -> None:
         """Hand out only newer ones than `epoch` from now on."""
@@ -55,8 +60,8 @@ class EpochSource:
 
     def next(self) -> Epoch:
         """Return an epoch that is newer than all that came from here."""
-        ahead = self._ahead_us
-        now = self._clock.wall_ms() * 1000 if ahead is None else ahead + self._monotonic_us()
+        known = self._samples
+        now = max(known) + self._monotonic_us() if known else self._clock.wall_ms() * 1000
         self._last = max(self._last + 1, now)
         return Epoch(self._last)
 

@@ -104,7 +104,14 @@ class NotStored(Enum):
     """The store can't be asked. The letter may be there all the same."""
 
 
-StoreAnswer: TypeAlias = Stored | Known | NotStored
+@dataclass(frozen=True, slots=True)
+class TooFast:
+    """The letter is not in the mailbox: the user's phones together send too fast. In `wait_ms` there is room."""
+
+    wait_ms: int
+
+
+StoreAnswer: TypeAlias = Stored | Known | NotStored | TooFast
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from actors.mail import (
     Status,
     StoreAnswer,
     Stored,
+    TooFast,
     message_key,
     nameless_key,
 )
@@ -104,6 +105,8 @@ class PostOffice:
                 self._directly(letter, origin, ErrorCode.UNAVAILABLE)
             case NotStored.FULL | NotStored.OTHER_CONTENT:
                 self._refuse(letter, origin, _REFUSED[answer])
+            case TooFast(wait_ms):
+                self._refuse(letter, origin, ErrorCode.RATE_LIMITED, wait_ms)
 
     def _directly(self, letter: Letter, origin: Origin, absent: ErrorCode) -> None:
         """Hand a letter over without the mailbox."""
@@ -314,9 +317,9 @@ class PostOffice:
             self.tell(Sender(letter.user_id, letter.device_id), receipt, origin)
 
     @staticmethod
-    def _refuse(letter: Letter, origin: Origin, code: ErrorCode) -> None:
+    def _refuse(letter: Letter, origin: Origin, code: ErrorCode, wait_ms: int | None = None) -> None:
         text, retry_after_ms = _TEXTS[code]
-        origin.undelivered(letter.kind, Fault(code, text, letter.message_id, retry_after_ms))
+        origin.undelivered(letter.kind, Fault(code, text, letter.message_id, wait_ms or retry_after_ms))
 
 
 def _nothing() -> None:
@@ -336,4 +339,5 @@ _TEXTS: dict[ErrorCode, tuple[str, int | None]] = {
         "this message_id was used for another message to this desktop; give every message its own",
         None,
     ),
+    ErrorCode.RATE_LIMITED: ("all your phones together send too fast; this message was not kept, send it again", None),
 }

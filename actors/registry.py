@@ -41,6 +41,7 @@ class Desktop(Generic[D, M]):
         holder: The node that it is connected to, if that is another one.
         copy: What came from there.
         follows: Where the connection before the one that is here ended, if that was elsewhere and is known.
+        doubtful: It may have been connected elsewhere since it was last heard, without this node's knowing.
         trusted: Epochs of two connections, on different nodes, between which none is known to have been.
         relays: The nodes whose phones hear it, while it is connected here.
     """
@@ -49,6 +50,7 @@ class Desktop(Generic[D, M]):
         "connection",
         "copy",
         "desktop_id",
+        "doubtful",
         "epoch",
         "follows",
         "holder",
@@ -72,6 +74,7 @@ class Desktop(Generic[D, M]):
         self.holder: NodeId | None = None
         self.copy: Copy | None = None
         self.follows: Offset | None = None
+        self.doubtful = False
         self.trusted: tuple[Epoch, Epoch] | None = None
         self.relays: dict[NodeId, Relay] = {}
         self.listeners: tuple[M | Relay, ...] = ()

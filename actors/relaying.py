@@ -127,9 +127,14 @@ class Relaying:
         untold = hearing is not None and hearing.untold
         copy, desktop.copy, desktop.follows = desktop.copy, None, None
         waiting = self._drop(desktop)
-        if desktop.ring is not None and (copy is None or copy.ended):
+        doubtful, desktop.doubtful = desktop.doubtful, False
+        ended = not doubtful and (copy is None or copy.ended)
+        if desktop.ring is not None and ended:
             desktop.trusted = (desktop.ring.epoch, desktop.epoch)
-        if copy is not None and not copy.ended:
+        if copy is None and doubtful and desktop.ring is not None:
+            head, desktop.ring = desktop.ring.head, None
+            self._missed(desktop, head)
+        if copy is not None and not ended:
             desktop.ring = None
             if copy.at is not None:
                 timer = self._around.scheduler.call_later(ANSWER_S, self._hand_over, desktop.desktop_id)
@@ -144,8 +149,10 @@ class Relaying:
         if desktop.trusted is None or not desktop.trusted[0] < epoch < desktop.trusted[1]:
             return
         newer, desktop.trusted = desktop.trusted[1], None
-        if desktop.ring is not None:
+        if desktop.ring is not None and desktop.ring.epoch >= newer:
             desktop.ring.cut(newer)
+        elif desktop.copy is None:
+            desktop.ring = None
         user, at = self._registry.users.get(desktop.owner), place(desktop) or Offset(newer, 0)
         for phone in () if user is None else user.listeners:
             phone.missed(desktop.desktop_id, at)
@@ -185,12 +192,13 @@ class Relaying:
     def caught_up(self, desktop: Desk, phone: MobileRoute, at: Offset) -> None:
         """A phone that was behind hears the desktop from now on; it has everything up to `at`."""
         copy = desktop.copy
-        if copy is not None and not copy.heard and (copy.at is None or at > copy.at):
+        if copy is not None and (copy.at is None or at > copy.at):  # It had some from the journal.
             copy.ahead[phone] = at
 
     def missed(self, desktop: Desk, node_id: NodeId | None) -> None:
         """Words of a node (None: of any) were lost: ask for what may have been in them."""
         hearing, copy = self._hearing(desktop), desktop.copy
+        desktop.doubtful |= desktop.connection is None
         if hearing is not None and copy is not None and node_id in (None, copy.node_id) and not hearing.waits_for_end:
             self._ask(desktop, hearing, copy.at)
 
@@ -296,31 +304,35 @@ class Relaying:
         if hearing.untold and hearing.watched:
             hearing.untold = False
             self._announce(desktop, Offset(desktop.epoch, 0))
-        if copy.at is not None:
-            self._let_in(desktop, copy, copy.at, first=first)
+        self._let_in(desktop, copy, first=first)
         _call(waiting)
 
-    def _let_in(self, desktop: Desk, copy: Copy, at: Offset, *, first: bool) -> None:
-        """See to phones that stand elsewhere than the others, who have everything up to `at`.
+    def _let_in(self, desktop: Desk, copy: Copy, *, first: bool) -> None:
+        """See to phones that stand elsewhere than the others.
 
         `first`: this node never heard the desktop before; so one that came with less misses what is in between.
         """
-        user = self._registry.users.get(desktop.owner)
+        user, at = self._registry.users.get(desktop.owner), copy.at
         for phone in () if user is None else user.listeners:
             reached = phone.reached(desktop.desktop_id)
-            if reached is not None and reached > at:
-                copy.ahead[phone] = reached
-            elif reached is not None and first and reached < at:
+            if reached is None:
+                continue
+            if at is None or (first and reached < at):
                 phone.fell_behind(desktop.desktop_id, reached)
+            elif reached > at:
+                copy.ahead[phone] = reached
 
     def _continued(self, desktop: Desk, node_id: NodeId, hearing: _Hearing) -> Copy:
         """Return a copy that goes on where the phones stand."""
         before, policy = desktop.copy, self._around.policy
+        doubtful, desktop.doubtful = desktop.doubtful, False
         bounds = policy.ring_frames, policy.ring_bytes
         if before is not None and before.at is not None:
-            return Copy(node_id, desktop.epoch, bounds=bounds, ring=before.ring, at=before.at, ended=before.ended)
+            ended = before.ended and not doubtful
+            return Copy(node_id, desktop.epoch, bounds=bounds, ring=before.ring, at=before.at, ended=ended)
         if before is None and desktop.ring is not None:  # It was connected here, and all that it said came.
-            return Copy(node_id, desktop.epoch, bounds=bounds, ring=desktop.ring, at=desktop.ring.head, ended=True)
+            ring, ended = desktop.ring, not doubtful
+            return Copy(node_id, desktop.epoch, bounds=bounds, ring=ring, at=ring.head, ended=ended)
         at = Offset(desktop.epoch, 0) if hearing.watched else None
         return Copy(node_id, desktop.epoch, bounds=bounds, at=at)
 
@@ -337,6 +349,7 @@ class Relaying:
     def _heard(self, desktop: Desk, hearing: _Hearing, ask: int) -> None:
         if ask >= hearing.asked and not hearing.waits_for_end:
             hearing.stop()
+            desktop.doubtful = False
         if hearing.untold:
             hearing.untold = False
             self._announce(desktop, place(desktop))

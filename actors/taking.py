@@ -16,6 +16,8 @@ from actors.routes import DesktopRoute, MobileRoute
 from actors.surroundings import Surroundings
 
 _UNKNOWN_REASON = "lost"
+CLOCKS_DIFFER_US = 1_000
+"""Nodes set their epochs by Redis' clock (`actors.clock.EpochSource`); so far they may be apart."""
 
 
 class Affected(Protocol):
@@ -172,8 +174,8 @@ class Taking:
 
     def _supersede(self, route: Joined, newer: Epoch, newcomers: Sequence[Joined]) -> None:
         """Another node has a newer connection of the same desktop or device."""
-        if route in newcomers:
-            # It came just now, so it is the newer one, and the nodes' clocks differ: it comes back with a later epoch.
+        if route in newcomers or newer - route.epoch < CLOCKS_DIFFER_US:
+            # It came just now, and may be the newer one if the clocks differ: it comes back, with a later epoch.
             self._around.epochs.pass_by(newer)
             route.close(CloseReason.RESYNC)
         else:

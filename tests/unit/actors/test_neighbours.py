@@ -226,7 +226,9 @@ def test_a_desktop_that_comes_back_elsewhere_was_never_away() -> None:
 
 def test_the_older_connection_of_a_desktop_is_superseded_across_nodes() -> None:
     a, b = two()
-    old, new = a.desktop("d1"), b.desktop("d1")
+    old = a.desktop("d1")
+    a.advance(0.01)
+    new = b.desktop("d1")
     assert (old.closed(), new.closed()) == (CloseReason.SUPERSEDED, None)
 
 
@@ -322,6 +324,7 @@ def test_a_node_that_was_cut_off_yields_to_newer_connections() -> None:
     phone, old, stays = b.phone(), a.desktop("d1"), a.desktop("d2")
     a.hub.away(A)
     a.hub.expire(A)
+    a.advance(0.01)
     new = b.desktop("d1")
     assert old.closed() is None
     news(phone)
@@ -357,9 +360,17 @@ def test_a_node_that_was_taken_for_dead_listens_again() -> None:
 # -- devices, limits, owners -----------------------------------------------------------------------------------------
 
 
+def test_of_two_connections_at_the_same_moment_the_one_that_yields_may_come_back() -> None:
+    a, b = two()
+    first, second = a.phone(device="x"), b.phone(device="x")
+    assert (first.closed(), second.closed()) == (CloseReason.RESYNC, None)
+
+
 def test_the_older_connection_of_a_device_is_superseded_across_nodes() -> None:
     a, b = two()
-    old, new = a.phone(device="x"), b.phone(device="x")
+    old = a.phone(device="x")
+    a.advance(0.01)
+    new = b.phone(device="x")
     assert (old.closed(), new.closed()) == (CloseReason.SUPERSEDED, None)
 
 
@@ -456,3 +467,24 @@ def test_a_share_that_comes_late_changes_nothing() -> None:
     news(phone)
     b.supervisor.neighbours.hear(A, stale)
     assert news(phone) == []
+
+
+def test_after_a_loss_the_end_of_a_connection_proves_nothing() -> None:
+    """A desktop that this node saw leave may have been connected elsewhere while words were lost."""
+    a, b, c = three()
+    phone, first = b.phone(), a.desktop("d1")
+    first.say("agent:stream")
+    first.hang_up()
+    assert pieces(phone) == ["1-1"]
+    a.hub.lose(B, 100)
+    between = c.desktop("d1")
+    between.say("agent:stream")
+    between.hang_up()
+    a.hub.nodes[B].to_lose.clear()
+    b.supervisor.neighbours.missed(None)
+    again = a.desktop("d1")
+    again.say("agent:stream")
+    b.advance(3)
+    heard = phone.heard()
+    assert [m["offset"] for m in heard if m["type"] == "agent:stream"] == ["3-1"]
+    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]

@@ -157,6 +157,24 @@ def test_the_same_id_for_another_desktop_is_another_message() -> None:
     assert answers(phone) == [("a", "stored"), ("a", "delivered")] * 2
 
 
+def test_a_message_over_the_users_pace_is_refused_and_may_be_sent_again() -> None:
+    world = World()
+    limit(world, MailLimits(rate=2, burst=1))
+    desktop, phone, tablet = world.desktop(), world.phone(device="p"), world.phone(device="t")
+    send(phone, "a")
+    assert answers(phone) == [("a", "stored"), ("a", "delivered")]
+    for _ in range(100):
+        send(tablet, "b")
+    faults = [message["payload"] for message in tablet.heard()]
+    assert {(fault["message_id"], fault["code"]) for fault in faults} == {("b", "rate_limited")}
+    assert 0 < faults[0]["retry_after_ms"] <= 500
+    assert tablet.closed() is None
+    world.advance(faults[0]["retry_after_ms"] / 1000)
+    send(tablet, "b")
+    assert answers(tablet) == [("b", "stored"), ("b", "delivered")]
+    assert mail(desktop) == ["a", "b"]
+
+
 def test_a_full_mailbox_refuses_and_says_when_to_send_again() -> None:
     world = World()
     limit(world, MailLimits(messages=2))
