@@ -47,6 +47,10 @@ format: setup ## rewrite the sources in the project's format
 bench: setup ## measure the hub (and the peers in PEERS=FOLDER, if given) in one run
 	$(BIN)/python -m tests.bench $(if $(PEERS),--peers $(PEERS))
 
+.PHONY: chaos
+chaos: setup ## kill, pause and cut off nodes and Redis under traffic; MINUTES=10, SEED=N repeats a run
+	$(BIN)/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: conformance
 conformance: setup ## all 301 Autobahn cases of groups 1 to 10 against the hub's own transport
 	$(BIN)/python -m tests.conformance

@@ -47,7 +47,19 @@ class Copy:
         ahead: Phones that came with more than the others have while the node didn't answer, and up to where.
     """
 
-    __slots__ = ("_answering", "_max_bytes", "_max_frames", "ahead", "at", "ended", "epoch", "heard", "node_id", "ring")
+    __slots__ = (
+        "_answering",
+        "_max_bytes",
+        "_max_frames",
+        "_over",
+        "ahead",
+        "at",
+        "ended",
+        "epoch",
+        "heard",
+        "node_id",
+        "ring",
+    )
 
     def __init__(
         self,
@@ -66,6 +78,7 @@ class Copy:
         self.ended = ended
         self.heard = False
         self.ahead: dict[object, Offset] = {}
+        self._over = 0
         self._max_frames, self._max_bytes = bounds
         self._answering = 0
 
@@ -73,8 +86,14 @@ class Copy:
         """Tell whether everything behind `after` is here, and will be."""
         return self.heard and self.ring is not None and self.ring.covers(after)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the connection there is known to have said nothing behind `at`."""
+        return self.ended and self._over >= self.epoch
+
     def end(self, offset: Offset) -> None:
-        """The connection has said its last, at `offset`."""
+        """A connection there has said its last, at `offset`."""
+        self._over = max(self._over, offset.epoch)
         silent = self.at is not None and offset.seq == 0 and offset > self.at
         self.ended = offset == self.at or (self.ended and silent)
 

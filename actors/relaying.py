@@ -102,13 +102,14 @@ class Relaying:
             self._hearings.setdefault(desktop.owner, {})[desktop.desktop_id] = hearing
         hearing.untold |= untold
         copy = desktop.copy
-        if copy is not None and copy.node_id != desktop.holder and copy.heard and not copy.ended:
+        if copy is not None and copy.node_id != desktop.holder and copy.heard and not copy.finished:
             if not hearing.waits_for_end:
                 hearing.waits_for_end = True
                 self._set_timer(desktop, hearing)
         elif copy is None or copy.node_id != desktop.holder or not copy.heard:
             self._begin(desktop, hearing)
         else:
+            copy.epoch = desktop.epoch
             self._ask(desktop, hearing, copy.at)
 
     def left(self, desktop: Desk) -> None:
@@ -128,7 +129,7 @@ class Relaying:
         copy, desktop.copy, desktop.follows = desktop.copy, None, None
         waiting = self._drop(desktop)
         doubtful, desktop.doubtful = desktop.doubtful, False
-        ended = not doubtful and (copy is None or copy.ended)
+        ended = not doubtful and (copy is None or copy.finished)
         if desktop.ring is not None and ended:
             desktop.trusted = (desktop.ring.epoch, desktop.epoch)
         if copy is None and doubtful and desktop.ring is not None:
@@ -151,8 +152,10 @@ class Relaying:
         newer, desktop.trusted = desktop.trusted[1], None
         if desktop.ring is not None and desktop.ring.epoch >= newer:
             desktop.ring.cut(newer)
-        elif desktop.copy is None:
+        else:
             desktop.ring = None
+            if desktop.copy is not None:
+                desktop.copy.ring = None
         user, at = self._registry.users.get(desktop.owner), place(desktop) or Offset(newer, 0)
         for phone in () if user is None else user.listeners:
             phone.missed(desktop.desktop_id, at)
@@ -328,7 +331,7 @@ class Relaying:
         doubtful, desktop.doubtful = desktop.doubtful, False
         bounds = policy.ring_frames, policy.ring_bytes
         if before is not None and before.at is not None:
-            ended = before.ended and not doubtful
+            ended = before.finished and not doubtful
             return Copy(node_id, desktop.epoch, bounds=bounds, ring=before.ring, at=before.at, ended=ended)
         if before is None and desktop.ring is not None:  # It was connected here, and all that it said came.
             ring, ended = desktop.ring, not doubtful

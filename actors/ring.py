@@ -85,7 +85,7 @@ class Ring:
             self._trim()
 
     def cut(self, epoch: Epoch) -> None:
-        """Forget what connections before that of `epoch` said, and where they ended."""
+        """Forget what connections before that of `epoch` said, which is here, and where they ended."""
         self._trim()
         evicted = 0
         for span in self._spans:

@@ -164,6 +164,11 @@ class Settings(BaseSettings):
     rate_limit: Annotated[RateLimit | None, BeforeValidator(parse_rate_limit)] = Field(
         default=RateLimit(200, 400), description="messages a second : burst, for each connection; off: no limit"
     )
+    user_rate_limit: Annotated[RateLimit | None, BeforeValidator(parse_rate_limit)] = Field(
+        default_factory=lambda fields: fields["rate_limit"] and fields["rate_limit"].times(2),
+        description="messages to desktops a second : burst, of all mobiles of a user on all nodes; off: no limit; "
+        "unset: twice HUB_RATE_LIMIT",
+    )
     max_connections: Count | None = Field(
         default=None, description="connections at once, of each worker; unset: what the open-file limit allows"
     )

@@ -87,6 +87,16 @@ def _what_waits_is_remembered(settings: "Settings") -> str | None:
     )
 
 
+def _users_may_send_what_connections_may(settings: "Settings") -> str | None:
+    user, connection = settings.user_rate_limit, settings.rate_limit
+    if user is None or connection is None or (user.rate >= connection.rate and user.burst >= connection.burst):
+        return None
+    return (
+        f"HUB_USER_RATE_LIMIT ({user}) should be at least HUB_RATE_LIMIT ({connection}), in rate and burst: "
+        "else one connection could never send what it may"
+    )
+
+
 def _keys_are_named(settings: "Settings") -> str | None:
     secrets = settings.jwt_secret is not None or bool(settings.jwt_secrets)
     if secrets and settings.jwt_jwks is not None:
@@ -114,6 +124,7 @@ _LAWS = (
     _Law(frozenset({"inbox_bytes", "max_message_bytes"}), _inbox_holds_messages),
     _Law(frozenset({"max_message_bytes", "mailbox_bytes", "journal_bytes"}), _kept_messages_fit),
     _Law(frozenset({"dedupe_s", "dedupe_messages", "mailbox_age_s", "mailbox_messages"}), _what_waits_is_remembered),
+    _Law(frozenset({"rate_limit", "user_rate_limit"}), _users_may_send_what_connections_may),
     _Law(frozenset({"jwt_secret", "jwt_secrets", "jwt_jwks"}), _keys_are_named),
     _Law(frozenset({"tls_cert", "tls_key"}), _tls_is_whole),
 )

@@ -35,6 +35,10 @@ class RateLimit:
         """Return it as it is written in the environment."""
         return f"{self.rate:g}:{self.burst}"
 
+    def times(self, many: int) -> "RateLimit":
+        """Return the limit of so many together."""
+        return RateLimit(self.rate * many, self.burst * many)
+
 
 @dataclass(frozen=True, slots=True)
 class NamedSecret:

@@ -13,7 +13,7 @@ from hub.config_values import NamedSecret
 Source = Literal["environment", "default", "derived", "generated"]
 
 MASK = "********"
-_UNSET = {"rate_limit": "off"}
+_UNSET = {"rate_limit": "off", "user_rate_limit": "off"}
 _URL_PASSWORD = re.compile(r"(?<=://)([^:@]*):.*(?=@)")  # greedy: a password may hold any sign
 _QUERY_PASSWORD = re.compile(r"(?i)([?&][^=&#]*(?:password|token|secret|key)[^=&#]*=)[^&#]*")
 

@@ -13,6 +13,26 @@ from hub.node import Node
 
 _CODES = {reason.label: str(reason.code) for reason in CloseReason}
 
+_OF_NODES = {
+    "entered": ("shares", "Users' shares written for other nodes to see, renewals included."),
+    "struck": ("shares_struck", "Shares of dead nodes taken away."),
+    "published": ("batches_published", "Batches sent to other nodes, pulses included."),
+    "published_words": ("words_published", "Words in these batches."),
+    "published_bytes": ("published_bytes", "Bytes of these batches."),
+    "unheard": ("batches_unheard", "Batches that nobody listened to."),
+    "dropped_words": ("words_dropped", "Words to other nodes given up: too many, or Redis away."),
+    "heard": ("batches_heard", "Batches that came from other nodes, pulses included."),
+    "heard_words": ("words_heard", "Words in these batches."),
+    "unknown_words": ("words_unknown", "Words that only a newer release knows."),
+    "missed": ("missed", "How often something of another node was lost on the way."),
+    "malformed": ("malformed", "Batches and shares that could not be read."),
+    "cuts": ("cuts", "How often listening to other nodes was cut."),
+    "outages": ("outages", "How often a lease could not be renewed, as Redis was away."),
+    "taken_for_dead": ("taken_for_dead", "How often this node's lease was found missing."),
+    "cleaned": ("nodes_cleaned_up", "Dead nodes that this one has cleaned up after."),
+}
+"""The counts of `hub.cluster.neighbourhood`: the name behind `hub_cluster_`, and the text. All 0 in a hub alone."""
+
 
 class NodeCollector(Collector):
     """Reads the plain integers that the actors count in."""
@@ -32,6 +52,7 @@ class NodeCollector(Collector):
         yield from self._mail()
         yield from self._journal()
         yield from self._revocations()
+        yield from self._cluster()
 
     def _connections(self) -> Metric:
         family = GaugeMetricFamily("hub_connections", "Open connections by kind.", labels=["kind"])
@@ -90,7 +111,7 @@ class NodeCollector(Collector):
         yield CounterMetricFamily("hub_presence_written", "Presence changes written.", mirror.written_changes)
         yield CounterMetricFamily("hub_presence_outages", "How often Redis went away.", mirror.outages)
         lost = mirror.dropped_changes + mirror.dropped_entries
-        yield CounterMetricFamily("hub_presence_dropped", "Changes and stream entries given up in outages.", lost)
+        yield CounterMetricFamily("hub_presence_dropped", "Changes given up in outages.", lost)
 
     def _mail(self) -> Iterable[Metric]:
         mailroom, tallies = self._node.mailroom, self._node.tallies
@@ -123,3 +144,12 @@ class NodeCollector(Collector):
         yield GaugeMetricFamily("hub_revocations_known", "Whether all revocations in Redis are known here.", known)
         yield GaugeMetricFamily("hub_revocations_unwritten", "Revocations not found in Redis yet.", kept.unwritten)
         yield CounterMetricFamily("hub_revocations_dropped", "Revocations forgotten too soon.", kept.dropped)
+
+    def _cluster(self) -> Iterable[Metric]:
+        neighbourhood = self._node.neighbourhood
+        others, counts = (0, {}) if neighbourhood is None else (neighbourhood.nodes_known, neighbourhood.counts())
+        yield GaugeMetricFamily("hub_nodes", "Nodes that live on this Redis, this one included.", 1 + others)
+        received = self._node.tallies.from_nodes
+        yield CounterMetricFamily("hub_relayed_from_nodes", "Messages of other nodes' desktops, by phone.", received)
+        for key, (name, text) in _OF_NODES.items():
+            yield CounterMetricFamily(f"hub_cluster_{name}", text, counts.get(key, 0))

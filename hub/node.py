@@ -353,12 +353,15 @@ def _new_connection_id() -> ConnectionId:
 
 def mail_limits(settings: Settings) -> MailLimits:
     """Return the bounds of mailboxes."""
+    limit = settings.user_rate_limit
     return MailLimits(
         messages=settings.mailbox_messages,
         bytes=settings.mailbox_bytes,
         age_s=settings.mailbox_age_s,
         remembered_s=settings.dedupe_s,
         remembered_messages=settings.dedupe_messages,
+        rate=None if limit is None else limit.rate,
+        burst=1 if limit is None else limit.burst,
     )
 
 

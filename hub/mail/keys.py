@@ -37,6 +37,11 @@ def of_mailbox(user_id: UserId, desktop_id: DesktopId) -> tuple[str, str, str]:
     return mailbox(user_id, desktop_id), receipts(user_id, desktop_id), remembered(user_id, desktop_id)
 
 
+def pace(user_id: UserId) -> str:
+    """String: when the allowance of the user's phones is whole again, in microseconds since the epoch."""
+    return f"hub:{{{user_id}}}:pace"
+
+
 def kept(user_id: UserId, device_id: DeviceId | None) -> str:
     """Stream of receipts for a device that is away: `desktop`, `message_id`, `status`, `latest`."""
     return f"hub:{{{user_id}}}:kept:{device_id or ''}"

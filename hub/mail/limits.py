@@ -14,6 +14,8 @@ class MailLimits:
         remembered_s: How long is remembered what became of a message, and receipts are kept for a device; not less
             than `age_s`.
         remembered_messages: Of how many messages of a desktop that is remembered; not less than `messages`.
+        rate: New letters a second that all phones of a user together may send, in the long run; None: no limit.
+        burst: How many of them at once.
     """
 
     messages: int = 1000
@@ -21,6 +23,8 @@ class MailLimits:
     age_s: float = 86_400
     remembered_s: float = 86_400
     remembered_messages: int = 10_000
+    rate: float | None = None
+    burst: int = 1
 
     @property
     def age_ms(self) -> int:

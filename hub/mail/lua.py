@@ -4,6 +4,7 @@ Other programs may have damaged what lies there. What isn't whole is read as if 
 entry's id is used before it was looked at: an error in a script would count as an outage of Redis.
 """
 
+from actors.limits import ROUNDING
 from hub.mail.limits import MailLimits
 
 PAGE_LETTERS = 128
@@ -16,6 +17,8 @@ FORGOTTEN = 8
 """So many receipts does one call forget; each call remembers at most one more."""
 LONGER_MS = 24 * 3600 * 1000
 """So long do keys outlive their content, so that a hub that was away can still tell senders what expired."""
+SLOWEST_US = 24 * 3600 * 1_000_000
+"""No user waits longer for the next letter."""
 MOST_KEPT = 1000
 """Receipts kept for one device."""
 
@@ -114,7 +117,7 @@ end
 
 local function tidy()
   forget()
-  for i = 1, #KEYS do redis.call('PEXPIRE', KEYS[i], LIVES) end
+  for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], LIVES) end
 end
 
 local function remember(key, r)
@@ -123,6 +126,32 @@ local function remember(key, r)
   tidy()
 end
 """
+
+
+def pacing(limits: MailLimits) -> str:
+    """Return `too_fast`: takes one letter from the allowance that `KEYS[4]`, if it is given, stands for.
+
+    The same reckoning as `actors.limits.Pace`, in microseconds of Redis' clock. Who is further behind than the whole
+    burst is not held to it: Redis' clock went back.
+    """
+    if limits.rate is None:
+        return "local function too_fast() end"
+    interval = min(1_000_000 / limits.rate, SLOWEST_US)
+    return f"""
+local INTERVAL, DEPTH = {interval!r}, {interval * (limits.burst - 1 + ROUNDING)!r}
+-- The milliseconds to wait, for one too many.
+local function too_fast()
+  if not KEYS[4] then return end
+  local micros = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  local whole_at = tonumber(string.match(redis.call('GET', KEYS[4]) or '', '^%d+$') or 0)
+  whole_at = math.max(micros, math.min(whole_at, micros + DEPTH + INTERVAL))
+  local excess = whole_at - micros - DEPTH
+  if excess > 0 then return math.floor(excess / 1000) + 1 end
+  whole_at = whole_at + INTERVAL
+  redis.call('SET', KEYS[4], whole(whole_at), 'PX', whole(math.min(LIVES, math.ceil((whole_at - micros) / 1000))))
+end
+"""
+
 
 SORTING = """
 local expired = {}

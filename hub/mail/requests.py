@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 
 from actors.ids import DesktopId, UserId
 from actors.mail import (
+    SERVICE,
     KeptReceipt,
     Known,
     Letter,
@@ -18,6 +19,7 @@ from actors.mail import (
     Status,
     StoreAnswer,
     Stored,
+    TooFast,
     message_key,
 )
 from actors.offsets import BEGINNING, Offset
@@ -77,8 +79,10 @@ class Store(Request):
     def command(self, scripts: MailScripts) -> Command:
         """See `Request`."""
         letter = self.letter
+        limited = scripts.paced and letter.device_id != SERVICE
+        pace = (keys.pace(letter.user_id),) if limited else ()
         return (
-            *scripts.store.on(*keys.of_mailbox(letter.user_id, letter.desktop_id)),
+            *scripts.store.on(*keys.of_mailbox(letter.user_id, letter.desktop_id), *pace),
             letter.key,
             letter.fingerprint,
             letter.device_id or "",
@@ -104,6 +108,8 @@ class Store(Request):
         elif outcome == b"known":
             ledger.duplicates += 1
             self.answer(Known(Status(reply[1].decode())))
+        elif outcome == b"fast":
+            self.answer(TooFast(reply[1]))
         else:
             self.answer(_REFUSALS[outcome])
 

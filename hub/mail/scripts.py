@@ -18,6 +18,8 @@ if known then
   if known.print ~= print then return {'other'} end
   return {'known', known.status}
 end
+local wait = too_fast()
+if wait then return {'fast', wait} end
 local r = {status = 'stored', entry = '', size = #text, print = print, device = device}
 if now > (tonumber(valid_until) or now) then
   r.status, r.size = 'expired', 0
@@ -115,8 +117,9 @@ class MailScripts:
     """The scripts for one set of limits. Those of a mailbox take the keys mailbox, receipts, remembered.
 
     Attributes:
-        store: Put a letter in. ARGV: key, fingerprint, device, type, valid_until, text. Answers `{'stored', entry,
-            previous}`, `{'full'}`, `{'known', status}`, `{'other'}` or `{'expired'}`.
+        store: Put a letter in. A fourth key, `keys.pace`: it counts against the user's limit. ARGV: key, fingerprint,
+            device, type, valid_until, text. Answers `{'stored', entry, previous}`, `{'full'}`, `{'known', status}`,
+            `{'other'}`, `{'expired'}` or `{'fast', ms}`.
         read: Read a page. ARGV: behind which entry. Answers `{more, reached, entries, expired}`.
         settle: Remember what became of a letter. ARGV: key, status, '1' if it leaves, fingerprint, device. A status
             never goes back: stored, delivered, expired, acknowledged.
@@ -126,6 +129,7 @@ class MailScripts:
         due: Take mailboxes in which something is over. KEYS: `keys.EXPIRING`. ARGV: how many, for how long (ms) they
             are leased. Answers their members.
         keep: Keep a receipt. KEYS: `keys.kept`. ARGV: desktop, message_id, status, latest.
+        paced: Whether users' phones have a limit.
 
     `expired`: of each letter that was taken out because it is over, its key and its device.
     """
@@ -137,6 +141,7 @@ class MailScripts:
     expire: Script
     due: Script
     keep: Script
+    paced: bool
 
     @property
     def all(self) -> tuple[Script, ...]:
@@ -150,11 +155,12 @@ def build(limits: MailLimits) -> MailScripts:
     receipts = base + lua.RECEIPTS
     sorting = receipts + lua.SORTING
     return MailScripts(
-        store=Script(receipts + lua.ADD + _STORE),
+        store=Script(receipts + lua.ADD + lua.pacing(limits) + _STORE),
         read=Script(sorting + _READ),
         settle=Script(receipts + _SETTLE),
         acknowledge=Script(receipts + _ACKNOWLEDGE),
         expire=Script(sorting + _EXPIRE),
         due=Script(base + _DUE),
         keep=Script(base + lua.ADD + _KEEP),
+        paced=limits.rate is not None,
     )

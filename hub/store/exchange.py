@@ -22,6 +22,10 @@ class StoreAway(Exception):  # noqa: N818 - says what happened
     """Redis can't be asked: down, hung, loading, read-only, busy, out of memory, or it refuses us."""
 
 
+LARGE = 512
+"""So many bytes are not packed with the rest of a batch."""
+
+
 class Connection(Protocol):
     """The part of redis-py's connection that is used here."""
 
@@ -107,8 +111,7 @@ async def exchange_all(parts: Sequence[tuple[Pool, Sequence[Command]]], chunk: i
 
 async def _send(connection: Connection, commands: Sequence[Command], chunk: int) -> None:
     for start in range(0, len(commands), chunk):
-        packed = "".join(map(pack, commands[start : start + chunk]))
-        await connection.send_packed_command([packed.encode("utf-8", "surrogateescape")])
+        await connection.send_packed_command(pack_all(commands[start : start + chunk]))
         await asyncio.sleep(0)
 
 
@@ -117,6 +120,30 @@ async def _reply(connection: Connection) -> Reply:
         return await connection.read_response(disable_decoding=True)
     except ResponseError as error:
         return error
+
+
+def pack_all(commands: Sequence[Command]) -> list[bytes]:
+    """Encode commands, to be written one piece after the other.
+
+    A last argument of many bytes is a piece of its own: decoding and encoding it would cost more than all the rest.
+    """
+    pieces: list[bytes] = []
+    texts: list[str] = []
+    for command in commands:
+        body = command[-1]
+        if isinstance(body, bytes) and len(body) >= LARGE:
+            head = pack(command[:-1]).partition("\n")[2]
+            texts.append(f"*{len(command)}\r\n{head}${len(body)}\r\n")
+            pieces += (_encoded(texts), body)
+            texts = ["\r\n"]
+        else:
+            texts.append(pack(command))
+    pieces.append(_encoded(texts))
+    return pieces
+
+
+def _encoded(texts: list[str]) -> bytes:
+    return "".join(texts).encode("utf-8", "surrogateescape")
 
 
 def pack(command: Command) -> str:

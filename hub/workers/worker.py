@@ -12,8 +12,6 @@ import uvloop
 
 from hub.config import Settings, SettingsError, load_settings
 from hub.logs import configure_logs
-from hub.server import Shift, run
-from hub.workers.figures import Figures
 from hub.workers.place import READY, Place
 
 BAD_SETTINGS = 2
@@ -39,6 +37,10 @@ def main() -> None:
 
 
 async def _work(settings: Settings, place: Place) -> None:
+    # Most of a start's CPU, so not for settings that are wrong.
+    from hub.server import Shift, run
+    from hub.workers.figures import Figures
+
     parent = os.getppid()
     leave = asyncio.Event()
     watching = asyncio.create_task(_watch(place, leave), name="link-to-the-parent")

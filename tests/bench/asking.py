@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from actors.ids import ConnectionId, DesktopId, Epoch, NodeId, UserId
-from actors.messages import PresenceRecord
+from actors.messages import CameOnline, PresenceRecord
 from actors.nodes import HeldDesktop, Share
 from hub.cluster import keys, scripts
 from hub.cluster.asked import Asked
@@ -68,6 +68,11 @@ async def _ask_all(times: int) -> list[Asking]:
             await _cost(bench, "ENTER, another node holds the user, too", times, lambda: _enter_beside(bench)),
             await _cost(bench, "presence record written", times, lambda: _renew(bench)),
             await _cost(bench, "presence record renewed", times, lambda: _renew(bench)),
+            await _cost(bench, "desktop online, told to the stream, too", times, lambda: _appear(bench)),
+            await _cost(
+                bench, "clean-up behind a node, a record that is another's", 2 * times, lambda: _clean_up(bench)
+            ),
+            await _cost(bench, "sign of Redis' life", times // _BEATS_SHARE, lambda: _life_signs(bench)),
             await _cost(bench, "look for revocations", times // _BEATS_SHARE, lambda: _revocations(bench)),
         ]
         for nodes in NODES:
@@ -123,11 +128,33 @@ def _asked(number: int) -> Asked:
     return Asked(Share(1, (desktop,), {}, 1))
 
 
+def _store(bench: _Bench) -> RedisPresenceStore:
+    return RedisPresenceStore(bench.client, 90.0, 10_000, 1_000, timeout_s=_TIMEOUT_S)
+
+
 async def _renew(bench: _Bench) -> None:
-    store = RedisPresenceStore(bench.client, 90.0, 10_000, 1_000, timeout_s=_TIMEOUT_S)
+    store = _store(bench)
     for start in range(0, bench.times, BATCH):
-        records = [_record(number) for number in range(start, min(start + BATCH, bench.times))]
-        await store.apply((), records)
+        await store.apply((), [_record(number) for number in range(start, min(start + BATCH, bench.times))])
+
+
+async def _appear(bench: _Bench) -> None:
+    """Desktops that nobody has seen before."""
+    store, end = _store(bench), 2 * bench.times
+    for start in range(bench.times, end, BATCH):
+        came = [CameOnline(_record(number), announce=True) for number in range(start, min(start + BATCH, end))]
+        await store.apply(came)
+
+
+async def _clean_up(bench: _Bench) -> None:
+    """All records that the two before wrote are looked at, and none is ended."""
+    await _store(bench).clear_node(NodeId("bench.9/1"))
+
+
+async def _life_signs(bench: _Bench) -> None:
+    store = _store(bench)
+    for _ in range(bench.times // _BEATS_SHARE):
+        await store.life_signs(_OWN)
 
 
 def _record(number: int) -> PresenceRecord:

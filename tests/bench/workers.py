@@ -10,11 +10,10 @@ from typing import NamedTuple, TypeAlias
 
 from tests.bench import processes
 from tests.bench.links import Link, Opener, close_all, welcomed
-from tests.bench.servers import Server
+from tests.bench.servers import Server, ServerFailedError
 from tests.bench.stage import doors
 
 _MODULE = "hub.workers.worker"
-_TWO = (0, 1)
 _MOST_TIMES = 20
 
 
@@ -105,18 +104,27 @@ class Seated(NamedTuple):
 
 
 @contextlib.contextmanager
-def seated(server: Server, each: int) -> Iterator[Mapping[Places, Sequence[Seated]]]:
-    """So many pairs of each kind of places. The kernel chooses the workers; so more are opened than are needed."""
-    found: dict[Places, list[Seated]] = {(desktop, mobile): [] for desktop in _TWO for mobile in _TWO}
-    seats, opened = Seats(), 0
+def seated(server: Server, wanted: Mapping[Places, int]) -> Iterator[Mapping[Places, Sequence[Seated]]]:
+    """So many pairs of each kind of places. The kernel chooses the workers; so more are opened than are wanted."""
+    found: dict[Places, list[Seated]] = {places: [] for places in wanted}
+    seats, opened, at_once = Seats(), 0, max(wanted.values())
     try:
-        while opened < _MOST_TIMES * each and any(len(pairs) < each for pairs in found.values()):
-            for pair in _open(server, seats, range(opened, opened + each)):
-                found[seats.worker(pair.desktop), seats.worker(pair.mobile)].append(pair)
-            opened += each
-        yield {places: pairs[:each] for places, pairs in found.items()}
+        while any(len(found[places]) < count for places, count in wanted.items()):
+            for pair in _open(server, seats, range(opened, opened + at_once)):
+                _take(pair, (seats.worker(pair.desktop), seats.worker(pair.mobile)), found, wanted)
+            opened += at_once
+            if opened > _MOST_TIMES * sum(wanted.values()):
+                raise ServerFailedError(f"of {opened} pairs not enough are where they are wanted")
+        yield found
     finally:
         close_all(link for pairs in found.values() for pair in pairs for link in (pair.desktop, pair.mobile))
+
+
+def _take(pair: Seated, places: Places, found: dict[Places, list[Seated]], wanted: Mapping[Places, int]) -> None:
+    if len(found[places]) < wanted[places]:
+        found[places].append(pair)
+    else:
+        close_all((pair.desktop, pair.mobile))
 
 
 def _open(server: Server, seats: Seats, pairs: range) -> list[Seated]:

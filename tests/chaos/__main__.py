@@ -8,6 +8,7 @@ import asyncio
 import random
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,11 +17,14 @@ import click
 from tests.chaos import stages
 from tests.chaos.checker import Finding
 from tests.chaos.faults import OF_CLUSTER, OF_NODES, OF_ONE_SERVER, replace_all_workers
-from tests.chaos.stages import judged
+from tests.chaos.stages import Fault, Kind, judged
 from tests.support.chaos_log import ChaosLog
 
 MOST_FAULTS = 5
 """In one round."""
+RESTLESS_S = (0.2, 0.7)
+"""How often a link breaks, in one round or another."""
+SHOWN = 3
 ROUNDS = 8
 """On one stage, then comes the next; nodes and servers are new."""
 
@@ -51,30 +55,33 @@ class Course:
         async with stages.one_server(self._log, self._chance) as stage:
             for _ in range(ROUNDS):
                 if not self.over:
-                    faults = self._chance.choices([*OF_NODES, *OF_ONE_SERVER], k=self._many())
-                    self._note("one server", [f.__name__ for f in faults], await judged(stage, *faults))
+                    await self._round("one server", stage, self._drawn([*OF_NODES, *OF_ONE_SERVER]))
 
     async def _cluster(self) -> None:
         async with stages.cluster(self._log, self._chance) as stage:
             for _ in range(ROUNDS):
                 if not self.over:
-                    faults = self._chance.choices([*OF_NODES, *OF_CLUSTER], k=self._many())
-                    self._note("cluster", [f.__name__ for f in faults], await judged(stage, *faults))
+                    await self._round("cluster", stage, self._drawn([*OF_NODES, *OF_CLUSTER]))
 
     async def _workers(self) -> None:
         async with stages.two_workers(self._log, self._chance) as stage:
-            self._note("workers", [replace_all_workers.__name__], await judged(stage, replace_all_workers))
+            await self._round("workers", stage, [replace_all_workers])
 
-    def _many(self) -> int:
-        return self._chance.randint(1, MOST_FAULTS)
+    def _drawn(self, faults: Sequence[Fault[Kind]]) -> list[Fault[Kind]]:
+        return self._chance.choices(faults, k=self._chance.randint(1, MOST_FAULTS))
+
+    async def _round(self, name: str, stage: Kind, faults: Sequence[Fault[Kind]]) -> None:
+        stage.restless_s = self._chance.choice(RESTLESS_S)
+        self._note(name, [fault.__name__ for fault in faults], await judged(stage, *faults))
 
     def _note(self, stage: str, faults: list[str], broken: list[Finding]) -> None:
         self.rounds += 1
         self.broken += broken
         click.echo(f"{self.rounds:3} {stage}: {', '.join(faults)}: {'BROKEN' if broken else 'kept'}")
         for finding in broken:
-            for text in finding.broken:
-                click.echo(f"      {finding.promise}: {text}")
+            click.echo(f"      {finding.promise}: {len(finding.broken)}")
+            for text in finding.broken[:SHOWN]:
+                click.echo(f"        {text}")
 
 
 @click.command()

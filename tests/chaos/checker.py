@@ -39,11 +39,14 @@ class Checker:
         self._owners: dict[str, str] = {}
         self._users: dict[str, str] = {}
         self._seen: dict[str, dict[str, tuple[str, str]]] = {}
+        self._told: dict[str, dict[str, str]] = {}
+        self._repeated: list[str] = []
         self._notices = 0
         self._strays: list[str] = []
         self._turned_away: list[str] = []
         self._mute: list[str] = []
         self._truth: dict[str, tuple[str, str]] = {}
+        self._answers: list[tuple[str, str, str]] = []
 
     # -- who there is ------------------------------------------------------------------------------------------------
 
@@ -63,6 +66,11 @@ class Checker:
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
+    def connected(self, phone: str, now: float) -> None:
+        """A phone has a new connection, and has asked for what is behind what it has."""
+        self._told[phone] = {}
+        self.streams.connected(phone, now)
+
     def hears(self, phone: str, desktop_id: str, offset: str, n: int, kind: str, now: float) -> None:
         """A desktop's message came to a phone."""
         self._own(phone, desktop_id, kind)
@@ -72,6 +80,10 @@ class Checker:
         """A phone was told that a desktop is there, or away."""
         self._notices += 1
         self._own(phone, desktop_id, state)
+        told = self._told.setdefault(phone, {})
+        if told.get(desktop_id) == state:
+            self._repeated.append(f"{phone} of {desktop_id}: {state} {reason}")
+        told[desktop_id] = state
         self._seen.setdefault(phone, {})[desktop_id] = state, reason
 
     def seen(self, phone: str, desktop_id: str) -> tuple[str, str]:
@@ -81,6 +93,10 @@ class Checker:
     def truly(self, desktop_id: str, state: str, reason: str = "") -> None:
         """How a desktop is at the end."""
         self._truth[desktop_id] = state, reason
+
+    def answered(self, node: str, desktop_id: str, state: str) -> None:
+        """A node said over HTTP how a desktop is, at the end."""
+        self._answers.append((node, desktop_id, state))
 
     def _own(self, phone: str, desktop_id: str, what: str) -> None:
         if self._owners.get(desktop_id) != self._users[phone]:
@@ -105,6 +121,8 @@ class Checker:
             Finding("nobody who comes back is turned away", len(self._users) + len(self._owners), self._turned_away),
             Finding("in the end all phones hear all desktops", len(self._owners), self._mute),
             Finding("all phones see in the end who is there", self._notices, self.wrongly_seen()),
+            Finding("a phone is told of changes only", self._notices, self._repeated),
+            Finding("all nodes say in the end who is there", len(self._answers), self._wrongly_answered()),
             Finding("hub:presence has one entry a change", len(own), self._wrong_changes(own)),
         ]
 
@@ -121,6 +139,13 @@ class Checker:
             for phone, user in self._users.items()
             for desktop_id, truth in self._truth.items()
             if self._owners[desktop_id] == user and self.seen(phone, desktop_id) != truth
+        ]
+
+    def _wrongly_answered(self) -> list[str]:
+        return [
+            f"{node} says that {desktop_id} is {state}"
+            for node, desktop_id, state in self._answers
+            if self._truth[desktop_id][0] != state
         ]
 
     def _wrong_changes(self, changes: list[Change]) -> list[str]:

@@ -11,8 +11,13 @@ from typing import Any, TypeAlias
 from tests.support.chaos_log import ChaosLog
 from tests.support.chaos_nodes import LEASE_S, Node, Nodes
 from tests.support.tcp_proxy import BACK, THERE
-from tests.support.valkey import ValkeyServer
+from tests.support.valkey import ValkeyServer, free_ports
 from tests.support.valkey_cluster import ValkeyCluster
+
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+"""What a Valkey says to have, it has after a `kill -9`, too."""
+
+QUICK_SYNC = ("--repl-diskless-sync-delay", "0")
 
 SHORT_S = 0.8
 """Shorter than a lease, longer than one call to Redis may take."""
@@ -21,13 +26,14 @@ AFTER_S = LEASE_S * 1.5
 """So long after a death the others have noticed it."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Stage(ABC):
-    """Where it happens."""
+    """Where it happens. `restless_s`: how often somebody's link breaks, whatever else happens."""
 
     nodes: Nodes
     log: ChaosLog
     chance: random.Random
+    restless_s: float = 0.7
 
     def some(self) -> Node:
         return self.nodes.some(self.chance)
@@ -37,18 +43,21 @@ class Stage(ABC):
         """Send one command to Redis."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class OneServer(Stage):
-    """All nodes on one Valkey, which writes down what it says to have, and perhaps has a replica."""
+    """All nodes on the last one of `servers`, which writes down what it says to have."""
 
-    server: ValkeyServer
-    replica: ValkeyServer
+    servers: list[ValkeyServer]
+
+    @property
+    def server(self) -> ValkeyServer:
+        return self.servers[-1]
 
     def ask(self, *words: str | int) -> Any:
         return self.server.say(*words)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Cluster(Stage):
     """All nodes on a cluster with replicas."""
 
@@ -81,7 +90,7 @@ async def pause_a_node_past_its_lease(stage: Stage) -> None:
 
 async def _pause(stage: Stage, for_s: float) -> None:
     node = stage.some()
-    with stage.log.losing(after_s=1.0):
+    with stage.log.losing():
         stage.nodes.pause(node)
         stage.log.say("paused", node=node.name)
         await asyncio.sleep(for_s)
@@ -94,39 +103,45 @@ async def _pause(stage: Stage, for_s: float) -> None:
 
 
 async def kill_valkey(stage: OneServer) -> None:
-    stage.server.kill()
-    stage.log.say("Valkey killed")
-    await asyncio.sleep(stage.chance.choice([0.0, SHORT_S, LONG_S]))
-    stage.server.start()
-    stage.log.say("Valkey is back")
+    with stage.log.outage():
+        stage.server.kill()
+        stage.log.say("Valkey killed")
+        await asyncio.sleep(stage.chance.choice([0.0, SHORT_S, LONG_S]))
+        stage.server.start()
+        stage.log.say("Valkey is back")
     await asyncio.sleep(AFTER_S)
 
 
 async def pause_valkey(stage: OneServer) -> None:
-    stage.server.signal(signal.SIGSTOP)
-    stage.log.say("Valkey paused")
-    await asyncio.sleep(stage.chance.choice([0.2, SHORT_S, LONG_S]))
-    stage.server.signal(signal.SIGCONT)
-    stage.log.say("Valkey goes on")
+    with stage.log.outage():
+        stage.server.signal(signal.SIGSTOP)
+        stage.log.say("Valkey paused")
+        await asyncio.sleep(stage.chance.choice([0.2, SHORT_S, LONG_S]))
+        stage.server.signal(signal.SIGCONT)
+        stage.log.say("Valkey goes on")
     await asyncio.sleep(AFTER_S)
 
 
 async def fail_over_to_the_replica(stage: OneServer) -> None:
     """In an orderly way: nothing that was written is lost; clients of the old one are refused their writes."""
-    stage.replica.start()
-    stage.replica.follow(stage.server.port)
-    stage.server.say("FAILOVER", "TO", "127.0.0.1", stage.replica.port)
-    while stage.server.say("ROLE")[0] != b"slave":
-        await asyncio.sleep(0.01)
-    stage.log.say("failed over")
-    await asyncio.sleep(SHORT_S)
-    stage.nodes.redis = stage.replica.port
-    for node in stage.nodes.all:
-        assert node.link is not None
-        node.link.target = stage.replica.port
-        await node.link.cut()
-    stage.server.kill()
-    stage.server, stage.replica = stage.replica, stage.server
+    old, replica = stage.server, ValkeyServer(*DURABLE, *QUICK_SYNC, port=free_ports(1)[0])
+    stage.servers.insert(0, replica)
+    replica.start()
+    replica.follow(old.port)
+    with stage.log.outage():
+        old.say("FAILOVER", "TO", "127.0.0.1", replica.port)
+        while old.say("ROLE")[0] != b"slave":
+            await asyncio.sleep(0.01)
+        stage.log.say("failed over")
+        await asyncio.sleep(SHORT_S)
+        stage.servers.remove(replica)
+        stage.servers.append(replica)
+        stage.nodes.redis = replica.port
+        for node in stage.nodes.all:
+            assert node.link is not None
+            node.link.target = replica.port
+            await node.link.cut()
+    old.kill()
     await asyncio.sleep(AFTER_S)
 
 
@@ -139,7 +154,8 @@ async def cut_the_links(stage: OneServer) -> None:
         node = stage.some()
         assert node.link is not None
         stage.log.say("links reset", node=node.name)
-        await node.link.cut()
+        with stage.log.outage():
+            await node.link.cut()
         await asyncio.sleep(SHORT_S / 2)
 
 
@@ -147,11 +163,12 @@ async def cut_a_node_off(stage: OneServer) -> None:
     """It can't connect for longer than its lease."""
     node = stage.some()
     assert node.link is not None
-    node.link.refuses = True
-    await node.link.cut()
-    stage.log.say("cut off", node=node.name)
-    await asyncio.sleep(LONG_S)
-    node.link.refuses = False
+    with stage.log.outage():
+        node.link.refuses = True
+        await node.link.cut()
+        stage.log.say("cut off", node=node.name)
+        await asyncio.sleep(LONG_S)
+        node.link.refuses = False
     stage.log.say("connected again", node=node.name)
     await asyncio.sleep(AFTER_S)
 
@@ -168,10 +185,11 @@ async def halve_a_link(stage: OneServer) -> None:
 async def _hold(stage: OneServer, for_s: float, *ways: str) -> None:
     node = stage.some()
     assert node.link is not None
-    node.link.hold(*ways)
-    stage.log.say("link holds", node=node.name, ways=ways, for_s=for_s)
-    await asyncio.sleep(for_s)
-    node.link.release()
+    with stage.log.outage():
+        node.link.hold(*ways)
+        stage.log.say("link holds", node=node.name, ways=ways, for_s=for_s)
+        await asyncio.sleep(for_s)
+        node.link.release()
     stage.log.say("link flows", node=node.name)
     await asyncio.sleep(AFTER_S)
 
@@ -180,10 +198,11 @@ async def delay_a_link(stage: OneServer) -> None:
     """Some answers come in time, and some don't."""
     node = stage.some()
     assert node.link is not None
-    node.link.delay_s = stage.chance.choice([0.05, 0.15, 0.25])
-    stage.log.say("link slow", node=node.name, delay_s=node.link.delay_s)
-    await asyncio.sleep(LONG_S)
-    node.link.delay_s = 0.0
+    with stage.log.outage():
+        node.link.delay_s = stage.chance.choice([0.05, 0.15, 0.25])
+        stage.log.say("link slow", node=node.name, delay_s=node.link.delay_s)
+        await asyncio.sleep(LONG_S)
+        node.link.delay_s = 0.0
     await asyncio.sleep(SHORT_S)
 
 
@@ -210,9 +229,10 @@ async def fail_over_a_master(stage: Cluster) -> None:
     """In an orderly way: nothing that was written is lost."""
     master = stage.cluster.master_of(stage.chance.randrange(16384))
     replica = stage.cluster.replica_of(master)
-    replica.say("CLUSTER", "FAILOVER")
-    while replica.say("ROLE")[0] != b"master":
-        await asyncio.sleep(0.02)
+    with stage.log.outage():
+        replica.say("CLUSTER", "FAILOVER")
+        while replica.say("ROLE")[0] != b"master":
+            await asyncio.sleep(0.02)
     stage.log.say("failed over")
     await asyncio.sleep(AFTER_S)
 
@@ -220,10 +240,11 @@ async def fail_over_a_master(stage: Cluster) -> None:
 async def pause_a_master(stage: Cluster) -> None:
     """For a moment in which nobody takes its place."""
     master = stage.cluster.master_of(stage.chance.randrange(16384))
-    master.signal(signal.SIGSTOP)
-    stage.log.say("master paused")
-    await asyncio.sleep(SHORT_S)
-    master.signal(signal.SIGCONT)
+    with stage.log.outage():
+        master.signal(signal.SIGSTOP)
+        stage.log.say("master paused")
+        await asyncio.sleep(SHORT_S)
+        master.signal(signal.SIGCONT)
     await asyncio.sleep(AFTER_S)
 
 

@@ -74,6 +74,10 @@ class Letters:
             if letter.arrivals and not letter.taken
         ]
 
+    def unsettled(self) -> bool:
+        """Whether anything is still to come to a desktop, or to be told."""
+        return bool(self.undelivered() or self.untold() or self.unanswered())
+
     def unanswered(self) -> list[str]:
         """What nothing was said of at all."""
         return [message_id for message_id, letter in self.all.items() if not letter.statuses]

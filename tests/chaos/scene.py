@@ -18,8 +18,8 @@ DESKTOPS = 2
 """Of each user. The first one leaves in the end."""
 SAYS_S = 0.04
 WRITES_S = 0.12
-RESTLESS_S = 0.7
-"""How often a link breaks, whatever else happens."""
+NAPS = 0.2
+"""Of all that breaks a link, the part that is a desktop's own going."""
 BEFORE_S = 0.5
 QUIET_S = 30.0
 """So long everything may take to be as it should, on a machine that is busy with other things."""
@@ -47,14 +47,16 @@ class Round:
         people: list[Desktop | Phone | Listener] = [*self._desktops, *self._phones, *self._listeners]
         async with _beside([each.live for each in people]):
             await self._all_have_heard()
-            async with _beside([self._break_links, *self._talking()]):
+            async with _beside([self._be_restless, *self._talking()]):
                 for fault in faults:
                     await fault()
                 await asyncio.sleep(BEFORE_S)
             self._stage.log.say("quiet")
             await self._calm_down()
             kept = [finding for user in self._users() for finding in await self._audit(user)]
-            return [*self.checker.findings(await self._changes()), *kept]
+            await self._ask_nodes()
+            bugs = Finding("no node meets a bug", len(self._stage.nodes.all), self._stage.nodes.bugs())
+            return [*self.checker.findings(await self._changes()), *kept, bugs]
 
     # -- traffic -----------------------------------------------------------------------------------------------------
 
@@ -68,11 +70,16 @@ class Round:
     def _talking(self) -> list[Work]:
         return [*(each.talk for each in self._desktops), *(each.write for each in self._phones)]
 
-    async def _break_links(self) -> None:
+    async def _be_restless(self) -> None:
+        """Links break, and now and then a desktop takes a nap."""
+        chance = self._town.chance
         people: list[Desktop | Phone | Listener] = [*self._desktops, *self._phones, *self._listeners]
         while True:
-            await asyncio.sleep(2 * RESTLESS_S * self._town.chance.random())
-            self._town.chance.choice(people).drop()
+            await asyncio.sleep(2 * self._stage.restless_s * chance.random())
+            if chance.random() < NAPS:
+                await chance.choice(self._desktops).nap()
+            else:
+                chance.choice(people).drop()
 
     def _users(self) -> list[str]:
         return list(dict.fromkeys(each.user for each in self._desktops))
@@ -116,14 +123,14 @@ class Round:
     async def _ask_again(self) -> None:
         """Send again what nobody knows to be taken, for as long as that helps."""
         letters = self.checker.letters
-        await until(lambda: not letters.untold(), AGAIN_S)
+        await until(lambda: not letters.unsettled(), AGAIN_S)
         deadline = asyncio.get_running_loop().time() + QUIET_S / 2
-        while letters.untold() and asyncio.get_running_loop().time() < deadline:
+        while letters.unsettled() and asyncio.get_running_loop().time() < deadline:
             for phone in self._phones:
                 mine = {m: letter for m, letter in letters.all.items() if letter.phone == phone.ears.name}
                 again = [phone.post(m, letter.desktop_id) for m, letter in mine.items() if not letter.taken]
                 await asyncio.gather(*again)
-            await until(lambda: not letters.untold(), AGAIN_S)
+            await until(lambda: not letters.unsettled(), AGAIN_S)
 
     # -- what Redis has ------------------------------------------------------------------------------------------------
 
@@ -138,10 +145,15 @@ class Round:
             self.checker.kept(
                 each.desktop_id,
                 auditor.replayed[each.desktop_id],
-                [n for n, at in each.said_at.items() if self._stage.log.may_be_lost(at)],
+                [n for n, at in each.said_at.items() if self._stage.log.may_be_lost(at, each.connected_at)],
             )
             for each in desktops
         ]
+
+    async def _ask_nodes(self) -> None:
+        for user in self._users():
+            for answer in await asyncio.to_thread(self._stage.nodes.states, user):
+                self.checker.answered(*answer)
 
     async def _changes(self) -> list[Change]:
         entries = await asyncio.to_thread(self._say, "XRANGE", "hub:presence", "-", "+")

@@ -2,57 +2,49 @@
 
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from tests.chaos.checker import Finding
-from tests.chaos.faults import Cluster, OneServer, Stage
+from tests.chaos.faults import DURABLE, QUICK_SYNC, Cluster, OneServer, Stage
 from tests.chaos.scene import Round
 from tests.support.chaos_log import ChaosLog
 from tests.support.chaos_nodes import Nodes
 from tests.support.valkey import ValkeyServer, free_ports
 from tests.support.valkey_cluster import ValkeyCluster
 
-DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0")
-"""What it says to have, it has after a `kill -9`, too."""
-
 
 @asynccontextmanager
-async def one_server(log: ChaosLog, chance: random.Random, nodes: int = 3) -> AsyncIterator[OneServer]:
-    """Nodes on one Valkey; a replica of it isn't running yet."""
-    server, replica = (ValkeyServer(*DURABLE, port=port) for port in free_ports(2))
+async def one_server(
+    log: ChaosLog, chance: random.Random, nodes: int = 3, workers: int = 1
+) -> AsyncIterator[OneServer]:
+    """Nodes of so many workers on one Valkey."""
+    servers = [ValkeyServer(*DURABLE, *QUICK_SYNC, port=free_ports(1)[0])]
     try:
-        server.start()
-        async with Nodes(server.port, nodes) as some:
-            yield OneServer(some, log, chance, server, replica)
+        servers[0].start()
+        async with Nodes(servers[0].port, nodes, {"HUB_WORKERS": str(workers)}) as some:
+            yield OneServer(nodes=some, log=log, chance=chance, servers=servers)
     finally:
-        for each in (server, replica):
+        for each in servers:
             each.close()
 
 
 @asynccontextmanager
 async def cluster(log: ChaosLog, chance: random.Random, nodes: int = 2) -> AsyncIterator[Cluster]:
     """Nodes on a cluster of three masters with a replica each."""
-    servers = ValkeyCluster(*DURABLE[:-2], replicas=1, node_timeout_ms=2000)
+    servers = ValkeyCluster(*DURABLE, replicas=1, node_timeout_ms=2000)
     try:
         servers.start()
         async with Nodes(servers.url, nodes) as some:
-            yield Cluster(some, log, chance, servers)
+            yield Cluster(nodes=some, log=log, chance=chance, cluster=servers)
     finally:
         servers.close()
 
 
-@asynccontextmanager
-async def two_workers(log: ChaosLog, chance: random.Random) -> AsyncIterator[OneServer]:
+def two_workers(log: ChaosLog, chance: random.Random) -> AbstractAsyncContextManager[OneServer]:
     """One hub of two workers."""
-    server = ValkeyServer(*DURABLE, port=free_ports(1)[0])
-    try:
-        server.start()
-        async with Nodes(server.port, 1, {"HUB_WORKERS": "2"}) as some:
-            yield OneServer(some, log, chance, server, server)
-    finally:
-        server.close()
+    return one_server(log, chance, nodes=1, workers=2)
 
 
 Kind = TypeVar("Kind", bound=Stage)
@@ -60,7 +52,7 @@ Fault: TypeAlias = Callable[[Kind], Coroutine[Any, Any, None]]
 
 
 async def judged(stage: Kind, *faults: Fault[Kind]) -> list[Finding]:
-    """Run one round, and write down what it found; return the promises that were broken."""
+    """Run one round, and write down what it found, and if need be the nodes' logs; return the broken promises."""
     log = stage.log
     log.say("round", faults=[fault.__name__ for fault in faults])
     people = Round(stage, stage.ask)
@@ -75,4 +67,7 @@ async def judged(stage: Kind, *faults: Fault[Kind]) -> list[Finding]:
         cut_short=people.checker.streams.lost("cut"),
         told=people.checker.streams.lost("told"),
     )
-    return [finding for finding in findings if finding.broken]
+    broken = [finding for finding in findings if finding.broken]
+    if broken:
+        stage.nodes.keep_logs(log.path.with_suffix(""))
+    return broken

@@ -59,6 +59,7 @@ class Ear:
     _replaying: bool = False
     _pending: list[Suspect] = field(default_factory=list)
     _told_at: Place | None = None
+    _denied_at: float = -MENDING_S
 
     def connected(self, now: float) -> None:
         """The phone is connected, and has asked for what is behind `at`."""
@@ -89,6 +90,10 @@ class Ear:
             self.at = place
         told = "denied" if complete else "told"
         self.gaps += [Gap(after, before, told) for after, before, _ in self._take_pending()]
+        if complete:
+            self._denied_at = now
+        elif now - self._denied_at < MENDING_S:  # It has learnt meanwhile that there was more, and takes its word back.
+            self.gaps = [gap._replace(told="told") if gap.told == "denied" else gap for gap in self.gaps]
         if not complete:
             self.incomplete += 1
             self._told_at = self.at

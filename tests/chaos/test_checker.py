@@ -107,6 +107,13 @@ def test_missing_in_a_replay(streams: Streams, complete: bool, told: str) -> Non
     assert streams.lost(told) == ["p of d: 1 behind 1-1, from 1-2 to 1-2"]
 
 
+def test_a_replay_that_is_called_complete_and_then_is_not(streams: Streams) -> None:
+    heard_by(streams, "p", "1-1", "1-3", "2-1", "2-2", "2-3")
+    streams.resumed("p", "d", "2-3", 0.0, complete=True)
+    streams.resumed("p", "d", "2-3", 1.0, complete=False)
+    assert streams.lost("told") == ["p of d: 1 behind 1-1, from 1-2 to 1-2"]
+
+
 def test_a_replay_that_ends_too_early_and_says_that_it_is_complete(streams: Streams) -> None:
     heard_by(streams, "p", "1-1")
     streams.resumed("p", "d", "2-3", 0.0, complete=True)
@@ -195,6 +202,15 @@ def test_who_is_seen_otherwise_than_it_is(checker: Checker) -> None:
     assert found == {
         "all phones see in the end who is there": ["p1 sees d1 ('online', ''), and it is ('offline', 'quit')"]
     }
+
+
+def test_what_nodes_say_over_http(checker: Checker) -> None:
+    checker.letters.receipt("p1", "m", "delivered")
+    checker.truly("d1", OFFLINE)
+    checker.noticed("p1", "d1", OFFLINE)
+    checker.answered("n1", "d1", OFFLINE)
+    checker.answered("n2", "d1", "unknown")
+    assert broken(checker) == {"all nodes say in the end who is there": ["n2 says that d1 is unknown"]}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,19 @@ from functools import partial
 import pytest
 
 from actors.ids import DesktopId
-from actors.mail import KeptReceipt, Known, MailPage, NotStored, Receipt, Sender, Status, Stored, nameless_key
+from actors.mail import (
+    SERVICE,
+    KeptReceipt,
+    Known,
+    MailPage,
+    NotStored,
+    Receipt,
+    Sender,
+    Status,
+    Stored,
+    TooFast,
+    nameless_key,
+)
 from actors.offsets import BEGINNING, Offset
 from hub.mail.limits import MailLimits
 from hub.mail.lua import MOST_KEPT, PAGE_BYTES, PAGE_LETTERS
@@ -123,6 +135,51 @@ async def test_mailboxes_are_apart(desk: Desk) -> None:
     assert isinstance(await desk.store(make_letter("1", "other", user="u2")), Stored)
     assert [letter.frame for _, letter in (await desk.read()).letters] == [make_letter("1", "x").frame]
     assert len((await desk.read(desktop=DesktopId("d2"))).letters) == 1
+
+
+# -- how fast ------------------------------------------------------------------------------------------------------
+
+
+async def too_fast(desk: Desk, burst: int) -> tuple[int, TooFast]:
+    """Store letters until one is too many: after so many, not less than the burst. A machine that stalls lets more."""
+    for number in range(1000):
+        answer = await desk.store(make_letter(str(number), desktop=f"d{number % 2}", device=["p1", None][number % 2]))
+        if isinstance(answer, TooFast):
+            assert number >= burst
+            return number, answer
+    raise AssertionError("the user was never too fast")
+
+
+async def test_the_phones_of_a_user_together_have_a_pace(open_desk: Open) -> None:
+    async with open_desk(MailLimits(rate=2, burst=3)) as desk:
+        refused, answer = await too_fast(desk, 3)
+        assert 0 < answer.wait_ms <= 500
+        await desk.pass_ms(answer.wait_ms)
+        assert isinstance(await desk.store(make_letter(str(refused))), Stored)
+
+
+async def test_what_was_refused_is_not_remembered_and_costs_nothing(open_desk: Open) -> None:
+    async with open_desk(MailLimits(rate=0.01, burst=2)) as desk:
+        assert await too_fast(desk, 2) == (2, TooFast(pytest.approx(100_000, rel=0.05)))  # type: ignore[arg-type]
+        for _ in range(3):
+            assert isinstance(await desk.store(make_letter("other")), TooFast)
+        assert await messages(desk) == ["1"]
+        last = await desk.store(make_letter("other"))
+        assert isinstance(last, TooFast)
+        assert last.wait_ms <= 100_000
+
+
+async def test_only_what_is_new_and_a_phones_counts_against_the_pace(open_desk: Open) -> None:
+    async with open_desk(MailLimits(rate=0.01, burst=2)) as desk:
+        await store(desk, "1")
+        for number in range(5):
+            assert await desk.store(make_letter("1", "x")) == Known(Status.STORED)
+            assert await desk.store(make_letter("1", "y")) is NotStored.OTHER_CONTENT
+            assert isinstance(await desk.store(make_letter(f"s{number}", device=SERVICE)), Stored)
+            assert isinstance(await desk.store(make_letter("1", user=f"other{number}")), Stored)
+        assert await desk.store(make_letter("2", valid_until=1)) is NotStored.EXPIRED
+        assert isinstance(await desk.store(make_letter("3")), TooFast)
+        assert await desk.store(make_letter("1", "x")) == Known(Status.STORED)
 
 
 # -- duplicates ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from actors.mail import (
+    SERVICE,
     KeptReceipt,
     Known,
     Letter,
@@ -22,6 +23,7 @@ from actors.mail import (
     Status,
     StoreAnswer,
     Stored,
+    TooFast,
     message_id_of,
     message_key,
     nameless_key,
@@ -37,7 +39,7 @@ from tests.support.valkey import ValkeyServer
 
 pytest_plugins = ("tests.support.valkey_fixtures",)
 
-LIMITS = MailLimits(messages=4, bytes=12)
+LIMITS = MailLimits(messages=4, bytes=12, rate=1 / 86_400, burst=8)
 PATIENCE_S = 20  # a machine that stalls is no counter-example
 SOON_MS = 3
 AN_HOUR_MS = 3_600_000
@@ -47,7 +49,7 @@ Result = TypeVar("Result")
 
 letter_keys = st.sampled_from([*map(message_key, "abcdef"), nameless_key("n")])
 texts = st.sampled_from(["x", "é", "12345"])
-devices = st.sampled_from(["p1", None])
+devices = st.sampled_from(["p1", None, SERVICE])
 outcomes = st.sampled_from([Status.DELIVERED, Status.EXPIRED, Status.ACKNOWLEDGED])
 
 
@@ -75,6 +77,7 @@ class MailboxMachine(RuleBasedStateMachine):
         self.box: list[Lying] = []
         self.outcomes: dict[str, Outcome] = {}
         self.last = BEGINNING
+        self.allowance = LIMITS.burst
         self.told: list[tuple[Sender, Receipt]] = []
         self.kept: list[KeptReceipt] = []
         self.receipts = 0
@@ -100,7 +103,11 @@ class MailboxMachine(RuleBasedStateMachine):
     def store_what_is_over(self, key: str, text: str) -> None:
         letter = make_letter(text=text, key=key, valid_until=self.desk.now_ms() - 5)
         foretold = self._known(letter)
-        assert self.wait(self.desk.store(letter)) == (foretold or NotStored.EXPIRED)
+        answer = self.wait(self.desk.store(letter))
+        if self._too_fast(letter):
+            assert isinstance(answer, TooFast)
+            return
+        assert answer == (foretold or NotStored.EXPIRED)
         if foretold is None:
             self.outcomes[key] = Outcome(Status.EXPIRED, letter)
 
@@ -114,6 +121,9 @@ class MailboxMachine(RuleBasedStateMachine):
 
     def _store(self, letter: Letter) -> None:
         answer = self.wait(self.desk.store(letter))
+        if self._too_fast(letter):
+            assert isinstance(answer, TooFast)
+            return
         if answer is NotStored.EXPIRED:  # a real one's time may be over before it is there
             assert letter.valid_until is not None
             assert letter.valid_until < self.desk.now_ms()
@@ -136,6 +146,13 @@ class MailboxMachine(RuleBasedStateMachine):
             return None
         same = known.letter.fingerprint == letter.fingerprint
         return Known(known.status) if same else NotStored.OTHER_CONTENT
+
+    def _too_fast(self, letter: Letter) -> bool:
+        """Whether it is one too many; else it is counted, whatever becomes of it, if it is new and a phone's."""
+        if letter.key in self.outcomes or letter.device_id == SERVICE:
+            return False
+        self.allowance -= 1
+        return self.allowance < 0
 
     def _refused(self, letter: Letter) -> StoreAnswer | None:
         return NotStored.FULL if self._full(letter) else None

@@ -2,23 +2,25 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+MOMENT_S = 1.0
+
 
 class ChaosLog:
-    """Writes to a file, and counts time from its making.
+    """Writes to a file, and counts time from its making. Times are seconds.
 
     Attributes:
         path: The file.
-        losses: From when to when what a desktop said may be missing in the journal: seconds, by `now`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.losses: list[tuple[float, float]] = []
+        self._losses: list[tuple[float, float]] = []
+        self._outages: list[tuple[float, float]] = []
         self._began = time.monotonic()
         self._file = path.open("w", encoding="utf-8", buffering=1)
 
@@ -31,17 +33,30 @@ class ChaosLog:
         self._file.write(json.dumps({"t": round(self.now(), 3), "event": event, **members}) + "\n")
 
     @contextmanager
-    def losing(self, before_s: float = 1.0, after_s: float = 0.0) -> Iterator[None]:
-        """What was said meanwhile, or a moment before or after, may be lost by whoever has not written it yet."""
+    def losing(self) -> Iterator[None]:
+        """Whoever has not written something yet that was said meanwhile, or a moment before or after, may lose it."""
+        with self._noting(self._losses):
+            yield
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Nodes can't write meanwhile. What a desktop says is lost if it goes to another node before they can."""
+        with self._noting(self._outages):
+            yield
+
+    def may_be_lost(self, at: float, moves: Sequence[float]) -> bool:
+        """Whether what was said then by a desktop that connected at those times may be missing in the journal."""
+        if any(begin <= at <= end for begin, end in self._losses):
+            return True
+        return any(begin <= at <= end and any(at <= move <= end for move in moves) for begin, end in self._outages)
+
+    @contextmanager
+    def _noting(self, spans: list[tuple[float, float]]) -> Iterator[None]:
         began = self.now()
         try:
             yield
         finally:
-            self.losses.append((began - before_s, self.now() + after_s))
-
-    def may_be_lost(self, at: float) -> bool:
-        """Whether what was said then may be lost."""
-        return any(begin <= at <= end for begin, end in self.losses)
+            spans.append((began - MOMENT_S, self.now() + MOMENT_S))
 
     def close(self) -> None:
         self._file.close()

@@ -1,18 +1,20 @@
 """Nodes on one Redis, each with a link of its own to it: started, killed, paused and cut off while others go on."""
 
 import asyncio
+import itertools
 import random
+import re
 import secrets
 import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.support.hub_process import START_S, HubProcess
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.tokens import Minter
-from tests.support.valkey import free_ports
 
 LEASE_S = 2.0
 BRISK = {
@@ -24,19 +26,17 @@ BRISK = {
 }
 """What takes long takes a moment; who is paused isn't taken for a slow reader."""
 
+_UP = re.compile(r"^Tether Hub is up at (\S+)$", re.MULTILINE)
+
 
 @dataclass(eq=False)
 class Node:
-    """One hub. `link`: its way to Redis, if that is one server. `port`: where clients come in."""
+    """One hub. `link`: its way to Redis, if that is one server."""
 
     hub: HubProcess
-    port: int
+    name: str
     link: TcpProxy | None
     paused: bool = False
-
-    @property
-    def name(self) -> str:
-        return str(self.port)
 
 
 class Nodes:
@@ -55,6 +55,9 @@ class Nodes:
         self.all: list[Node] = []
         self._settings = {**BRISK, "HUB_JWT_SECRET": secret, **(settings or {})}
         self._count = count
+        self._hubs: dict[str, HubProcess] = {}
+        self._numbers = itertools.count(1)
+        self._told: set[str] = set()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -80,24 +83,25 @@ class Nodes:
         """Where a client that comes in now is sent: to any node that isn't known to be dead."""
         if not self.all:
             raise ConnectionRefusedError("no node is there")
-        return chance.choice(self.all).port
+        return chance.choice(self.all).hub.port
 
     async def add(self) -> Node:
         """Start one more, and wait until it is up."""
-        port = free_ports(1)[0]
+        name = f"n{next(self._numbers)}"
         link, url = None, self.redis
         if isinstance(url, int):
             link = await self._stack.enter_async_context(TcpProxy(url))
             url = f"redis://127.0.0.1:{link.port}/0"
-        hub = HubProcess({**self._settings, "HUB_PORT": str(port), "HUB_REDIS_URL": url})
+        hub = HubProcess({**self._settings, "HUB_NODE_NAME": name, "HUB_REDIS_URL": str(url)})
         self._stack.callback(hub.close)
+        self._hubs[name] = hub
         hub.launch()
-        hub.url = f"http://127.0.0.1:{port}"
         async with asyncio.timeout(START_S):
-            while "Tether Hub is up at" not in hub.log:
+            while (said := _UP.search(hub.log)) is None:
                 assert hub.running, hub.log
                 await asyncio.sleep(0.05)
-        node = Node(hub, port, link)
+        hub.url = said[1]
+        node = Node(hub, name, link)
         self.all.append(node)
         return node
 
@@ -115,7 +119,27 @@ class Nodes:
         if node.hub.running:
             node.hub.signal(signal.SIGCONT)
 
-    def logs(self) -> str:
-        """What all that live have logged from the level of a warning on."""
-        lines = [line for node in self.all for line in node.hub.log.splitlines()]
-        return "\n".join(line for line in lines if '"level":"info"' not in line)
+    def states(self, user: str) -> list[tuple[str, str, str]]:
+        """What each node says over HTTP of a user's desktops: node, desktop, state."""
+        token, path = self.mint.service(), f"/internal/presence/users/{user}"
+        return [
+            (node.name, each["desktop_id"], each["state"])
+            for node in self.all
+            for each in node.hub.get(path, token=token).json()["desktops"]
+        ]
+
+    def keep_logs(self, folder: Path) -> None:
+        """Write down what all nodes have logged up to now, those that are gone, too."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, hub in self._hubs.items():
+            (folder / f"{name}.log").write_text(hub.log, "utf-8")
+
+    def bugs(self) -> list[str]:
+        """What any node has logged as an error since this was asked last."""
+        lines = {line for hub in self._hubs.values() for line in hub.log.splitlines() if _is_bug(line)}
+        new, self._told = sorted(lines - self._told), lines
+        return new
+
+
+def _is_bug(line: str) -> bool:
+    return '"level":"error"' in line or "Traceback" in line

@@ -24,6 +24,7 @@ from tests.support.tokens import Minter
 
 OPEN_S = 2.0
 BACKOFF_S = 0.3
+NAP_S = 1.0
 POST_S = 60.0
 DURABLE = {7: "agent:response", 13: "agent:status"}
 """Which kind every so manieth message of a desktop is; the others are pieces."""
@@ -50,6 +51,7 @@ class Desktop:
     Attributes:
         n: The number of the last message that it said.
         said_at: When each was said, by the log's clock.
+        connected_at: When it was connected.
     """
 
     def __init__(self, town: Town, user: str, desktop_id: str, pause_s: float) -> None:
@@ -57,23 +59,30 @@ class Desktop:
         self.user = user
         self.n = 0
         self.said_at: dict[int, float] = {}
+        self.connected_at: list[float] = []
         self._town = town
         self._pause_s = pause_s
         self._client: HubClient | None = None
+        self._left = False
         town.checker.desktop(desktop_id, user)
 
     async def live(self) -> None:
-        """Be there until `leave`."""
+        """Be there, but for naps, until `leave`."""
+        async with Door(self._town.choose) as door:
+            while not self._left:
+                await self._stay(door.port)
+                await asyncio.sleep(NAP_S * self._town.chance.random())
+
+    async def _stay(self, port: int) -> None:
         token = self._town.mint.desktop(self.desktop_id, self.user)
-        async with (
-            Door(self._town.choose) as door,
-            HubClient(f"ws://127.0.0.1:{door.port}", "desktop", token, acks=True, open_timeout_s=OPEN_S) as client,
-        ):
+        url = f"ws://127.0.0.1:{port}"
+        async with HubClient(url, "desktop", token, acks=True, open_timeout_s=OPEN_S) as client:
             self._client = client
             try:
                 async for event in client.events():
                     await self._take(client, event)
             except HubClosed as closed:
+                self._left = True
                 self._town.checker.turned_away(self.desktop_id, str(closed))
 
     async def talk(self) -> None:
@@ -88,7 +97,7 @@ class Desktop:
         self.said_at[self.n] = self._town.log.now()
         self._town.checker.streams.said(self.desktop_id, self.n, kind)
         if self._client is not None:
-            with suppress(NotConnected, HubClosed):
+            with suppress(NotConnected, HubClosed):  # not said then: the next message has the next number all the same
                 await self._client.send(kind, {"n": self.n}, timeout_s=OPEN_S)
         return self.n
 
@@ -96,14 +105,22 @@ class Desktop:
         if self._client is not None:
             self._client.drop()
 
+    async def nap(self) -> None:
+        """Go with a word, and come back with a new client."""
+        if self._client is not None:
+            await self._client.close("sleep")
+
     async def leave(self) -> None:
         """Go for good, with a word."""
+        self._left = True
         if self._client is not None:
             await self._client.close("quit")
 
     async def _take(self, client: HubClient, event: Any) -> None:
         _note(self._town, self.desktop_id, event)
         match event:
+            case Connected():
+                self.connected_at.append(self._town.log.now())
             case Message(type="user:message", message_id=str(message_id)):
                 self._town.checker.letters.arrived(self.desktop_id, event.user_id, event.device_id, message_id)
                 await client.ack(event)
@@ -122,7 +139,7 @@ class Ears:
             town.checker.streams.ear(phone, desktop_id)
 
     def connected(self) -> None:
-        self._town.checker.streams.connected(self.name, self._town.log.now())
+        self._town.checker.connected(self.name, self._town.log.now())
 
     def take(self, message: Message) -> None:
         checker = self._town.checker

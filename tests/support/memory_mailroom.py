@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from actors.clock import Clock
 from actors.ids import DesktopId, UserId
+from actors.limits import Pace
 from actors.mail import (
+    SERVICE,
     KeptReceipt,
     Known,
     Letter,
@@ -19,6 +21,7 @@ from actors.mail import (
     Status,
     StoreAnswer,
     Stored,
+    TooFast,
     message_id_of,
     message_key,
 )
@@ -63,6 +66,7 @@ class Shelves:
 
     mailboxes: dict[tuple[UserId, DesktopId], Mailbox] = field(default_factory=dict)
     kept: dict[Sender, deque[KeptReceipt]] = field(default_factory=dict)
+    whole_at: dict[UserId, float] = field(default_factory=dict)
     newest: Offset = BEGINNING
 
 
@@ -173,6 +177,9 @@ class MemoryMailroom:
         known = mailbox.receipts.get(letter.key)
         if known is not None:
             return Known(known.status) if known.fingerprint == letter.fingerprint else NotStored.OTHER_CONTENT
+        too_fast = self._too_fast(letter)
+        if too_fast is not None:
+            return too_fast
         if letter.valid_until is not None and now > letter.valid_until:
             self._remember(mailbox, letter, Status.EXPIRED)
             return NotStored.EXPIRED
@@ -183,6 +190,16 @@ class MemoryMailroom:
         mailbox.last = entry
         self._remember(mailbox, letter, Status.STORED, entry)
         return Stored(entry, previous)
+
+    def _too_fast(self, letter: Letter) -> TooFast | None:
+        if self._limits.rate is None or letter.device_id == SERVICE:
+            return None
+        shelves, now = self._shelves.whole_at, self._clock.wall_ms() / 1000
+        whole_at = Pace(self._limits.rate, self._limits.burst).admit(shelves.get(letter.user_id, 0.0), now)
+        if whole_at < 0.0:
+            return TooFast(int(-whole_at * 1000) + 1)
+        shelves[letter.user_id] = whole_at
+        return None
 
     def _next_entry(self, now: int) -> Offset:
         self._shelves.newest = max(Offset(now, 0), Offset(self._shelves.newest.epoch, self._shelves.newest.seq + 1))

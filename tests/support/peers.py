@@ -123,7 +123,7 @@ class World:
             tallies=self.tallies,
         )
         self.supervisor = Supervisor(self.around)
-        self.mailroom = MemoryMailroom(
+        self.mailroom: MemoryMailroom = MemoryMailroom(
             self.clock,
             self.scheduler,
             tell=self._tell,
@@ -131,7 +131,7 @@ class World:
             beside=None if beside is None else beside.mailroom,
         )
         self.post = PostOffice(self.around, self.supervisor, self.mailroom)
-        self._ids: "count[int]" = count(1) if beside is None else beside._ids
+        self._ids: count[int] = count(1) if beside is None else beside._ids
 
     def _hear(self, node_id: NodeId, word: Word) -> None:
         if isinstance(word, Posted | Told | Undelivered):

@@ -31,10 +31,14 @@ TWO = {"HUB_WORKERS": "2", "HUB_RATE_LIMIT": "off", "HUB_DRAIN_SPREAD_S": "0"}
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[HubProcess]:
-    """A hub of two workers, which tests may kill and replace, but not stop."""
+    """A hub of two workers, which tests may kill and replace, but not stop: one SIGTERM must end it all the same."""
     hub = HubProcess(TWO)
     try:
         yield hub.start()
+        folder = private_folder(hub)
+        assert hub.stop() == 0
+        assert not folder.exists()
+        assert hub.log.count("Tether Hub is up at") == 1
     finally:
         hub.close()
 
@@ -48,6 +52,17 @@ async def partings(phones: list[Peer]) -> list[tuple[bool, Close]]:
     """How each was parted with: whether it was told goodbye, and its close."""
     ends = await asyncio.gather(*(phone.last_words() for phone in phones))
     return [("goodbye" in [message.type for message in came], closed) for came, closed in ends]
+
+
+async def broken(phones: list[Peer]) -> int:
+    """How many of them have lost their link."""
+    lost = 0
+    for phone in phones:
+        try:
+            await phone.sync()
+        except Exception:  # noqa: BLE001 - whatever the library says of a broken link
+            lost += 1
+    return lost
 
 
 async def test_connections_are_spread_evenly(pair: HubProcess) -> None:
@@ -67,16 +82,19 @@ async def test_desktop_and_phone_of_one_worker_talk(pair: HubProcess) -> None:
 
 
 @pytest.mark.hostile
-async def test_a_killed_worker_is_back_within_5_s_and_nobody_who_comes_meanwhile_is_refused(pair: HubProcess) -> None:
+async def test_a_killed_worker_is_back_within_5_s_and_nobody_else_notices(pair: HubProcess) -> None:
     await log_says(pair, "Tether Hub is up")
     before = worker_pids(pair)
     nodes = {answer.node_id for answer in await ask_often(pair, 40)}
     victim = min(before)
-    os.kill(before[victim], signal.SIGKILL)
-    begun = time.monotonic()
-    meanwhile = await ask_often(pair, 40, at_once=40)
-    assert time.monotonic() - begun < 5
-    assert {answer.status for answer in meanwhile} == {200}
+    async with AsyncExitStack() as stack:
+        phones = await crowd(pair, stack)
+        os.kill(before[victim], signal.SIGKILL)
+        begun = time.monotonic()
+        meanwhile = await ask_often(pair, 40, at_once=40)
+        assert time.monotonic() - begun < 5
+        assert {answer.status for answer in meanwhile} == {200}, "nobody who comes meanwhile is refused"
+        assert 0 < await broken(phones) < len(phones)
     after = worker_pids(pair)
     assert after.keys() == before.keys()
     assert [number for number in after if after[number] != before[number]] == [victim]
@@ -85,22 +103,7 @@ async def test_a_killed_worker_is_back_within_5_s_and_nobody_who_comes_meanwhile
     assert (now - nodes).pop().split("/")[0] == (nodes - now).pop().split("/")[0]
 
 
-@pytest.mark.hostile
-async def test_others_keep_their_connections_when_a_worker_is_killed(pair: HubProcess) -> None:
-    async with AsyncExitStack() as stack:
-        phones = await crowd(pair, stack)
-        os.kill(worker_pids(pair)[min(worker_pids(pair))], signal.SIGKILL)
-        lost = 0
-        for phone in phones:
-            try:
-                await phone.sync()
-            except Exception:  # noqa: BLE001 - whatever the library says of a broken link
-                lost += 1
-        assert 0 < lost < len(phones)
-    await ask_often(pair, 20)
-
-
-async def test_a_rolling_restart_drops_nobody_without_goodbye_and_refuses_nobody(pair: HubProcess) -> None:
+async def test_a_rolling_restart_drops_nobody_without_goodbye_and_refuses_no_connection(pair: HubProcess) -> None:
     before = worker_pids(pair)
     rounds = pair.log.count("all workers have been replaced")
     async with AsyncExitStack() as stack:
@@ -111,7 +114,8 @@ async def test_a_rolling_restart_drops_nobody_without_goodbye_and_refuses_nobody
         while pair.log.count("all workers have been replaced") == rounds:
             statuses[(await ask(pair)).status] += 1
             assert len(worker_pids(pair)) <= 3
-        assert set(statuses) == {200}
+        assert statuses.keys() <= {200, 503}
+        assert statuses[503] <= len(before), "whose request was on its way when its worker began to leave"
         assert await parting == [(True, RESTARTING)] * len(phones)
     after = worker_pids(pair)
     assert all(map(is_gone, before.values()))
@@ -179,34 +183,25 @@ async def test_a_worker_alone_tells_its_figures_as_ever(new_hub: NewHub) -> None
     assert "draining" in hub.log
 
 
-async def test_sigterm_says_goodbye_on_all_workers_and_leaves_nothing_behind(new_hub: NewHub) -> None:
-    hub: HubProcess = new_hub(TWO).start()
+async def test_sigterm_says_goodbye_on_all_workers_and_a_second_one_hurries_them(new_hub: NewHub) -> None:
+    hub: HubProcess = new_hub(TWO | {"HUB_CLOSE_DEADLINE_S": "60", "HUB_DRAIN_DEADLINE_S": "60"}).start()
     pids, folder = list(worker_pids(hub).values()), private_folder(hub)
     assert folder.stat().st_mode & 0o777 == 0o700
     async with AsyncExitStack() as stack:
         phones = await crowd(hub, stack)
-        begun = time.monotonic()
+        deaf = [await stack.enter_async_context(raw_mobile(hub, new_name("u"))) for _ in range(8)]
         parting = asyncio.create_task(partings(phones))
         hub.signal(signal.SIGTERM)
         assert await parting == [(True, RESTARTING)] * len(phones)
-        assert await asyncio.to_thread(hub.wait) == 0
-        assert time.monotonic() - begun < 10
-    assert all(map(is_gone, pids))
-    assert not folder.exists()
-    assert hub.log.count("Tether Hub is up at") == 1
-    assert "Traceback" not in hub.log, hub.log
-
-
-async def test_a_second_sigterm_hurries_all_workers(new_hub: NewHub) -> None:
-    hub: HubProcess = new_hub(TWO | {"HUB_CLOSE_DEADLINE_S": "60", "HUB_DRAIN_DEADLINE_S": "60"}).start()
-    async with AsyncExitStack() as stack:
-        deaf = [await stack.enter_async_context(raw_mobile(hub, new_name("u"))) for _ in range(8)]
-        begun = time.monotonic()
-        hub.signal(signal.SIGTERM)
         await asyncio.gather(*(phone.expect("goodbye") for phone in deaf))
+        assert hub.running, "somebody hasn't answered yet"
+        begun = time.monotonic()
         hub.signal(signal.SIGINT)
         assert await asyncio.to_thread(hub.wait) == 0
         assert time.monotonic() - begun < 8
+    assert all(map(is_gone, pids))
+    assert not folder.exists()
+    assert "Traceback" not in hub.log, hub.log
 
 
 @pytest.mark.hostile
@@ -248,13 +243,12 @@ async def test_what_keeps_workers_from_starting_ends_the_start_with_one_line(
 ) -> None:
     no_key = tmp_path / "no-key.pem"
     no_key.write_text("nothing")
-    for settings, code, text in (
-        ({"HUB_PORT": str(pair.port)}, 1, "ddress already in use"),
-        ({"HUB_TLS_CERT": str(no_key), "HUB_TLS_KEY": str(no_key)}, 1, "PEM"),
-    ):
-        hub: HubProcess = new_hub(TWO | settings)
+    taken: HubProcess = new_hub(TWO | {"HUB_PORT": str(pair.port)})
+    keyless: HubProcess = new_hub(TWO | {"HUB_TLS_CERT": str(no_key), "HUB_TLS_KEY": str(no_key)})
+    for hub in (taken, keyless):
         hub.launch()
-        assert await asyncio.to_thread(hub.wait) == code
+    for hub, text in ((taken, "ddress already in use"), (keyless, "PEM")):
+        assert await asyncio.to_thread(hub.wait) == 1
         said = [line for line in hub.log.splitlines() if line.startswith("hub serve: ")]
         assert len(said) == 1, hub.log
         assert text in said[0]

@@ -119,6 +119,7 @@ def _metric_names() -> list[str]:
     node.mailroom = Mock(ledger=Mock(stored=0, outages=0, dropped=0), lag_s=0.0)
     node.journal = Mock(written=0, stale=0, dropped=0, lag_s=0.0)
     node.revocations = Mock(in_force=0, up_to_date=True, unwritten=0, dropped=0)
+    node.neighbourhood = None
     suffix = {"counter": "_total"}
     return [metric.name + suffix.get(metric.type, "") for metric in NodeCollector(node, lambda: 0).collect()]
 

@@ -108,8 +108,10 @@ def test_a_connection_on_another_node_follows_if_the_last_word_of_the_old_one_ca
 def test_a_connection_that_said_nothing_leaves_the_end_of_the_one_before_it() -> None:
     copy = heard(5)
     copy.end(Offset(7, 5))
+    copy.epoch = Epoch(8)
+    assert not copy.finished
     copy.end(Offset(8, 0))
-    assert copy.ended
+    assert copy.finished
 
 
 def test_what_an_older_connection_said_late_is_passed_over() -> None:

@@ -147,3 +147,48 @@ def test_the_bounds_are_kept_now_and_then_and_at_large_frames_at_once(monkeypatc
     ring.append(said(7, 67))
     ring.open(Epoch(9))
     assert (len(ring), ring.start) == (3, Offset(7, 64))
+
+
+def test_what_connections_before_one_said_can_be_forgotten() -> None:
+    ring = Ring(100, 10_000)
+    for epoch in (3, 5, 8):
+        ring.open(Epoch(epoch))
+        for number in range(1, 4):
+            ring.append(f"{epoch}-{number}".encode())
+    ring.cut(Epoch(8))
+    assert (ring.start, ring.head, len(ring)) == ((8, 0), (8, 3), 3)
+    assert not ring.covers(Offset(5, 3))
+    assert ring.read(Offset(8, 1), 10, 1000) == ([b"8-2", b"8-3"], (8, 3))
+
+
+def test_who_has_heard_more_shows_that_something_is_missing_here() -> None:
+    ring = Ring(100, 10_000)
+    for epoch in (3, 8):
+        ring.open(Epoch(epoch))
+        ring.append(f"{epoch}-1".encode())
+    ring.cut_behind(Offset(5, 2))
+    assert ring.start == (8, 0)
+    ring.cut_behind(Offset(2, 9))
+    assert len(ring) == 1
+
+
+def test_stretches_are_what_each_connection_said_behind_a_place() -> None:
+    ring = Ring(100, 10_000)
+    ring.open(Epoch(3), 4)
+    for frame in (b"3-5", b"3-6"):
+        ring.append(frame)
+    ring.open(Epoch(8))
+    ring.append(b"8-1")
+    assert list(ring.stretches(ring.start)) == [(3, 5, [b"3-5", b"3-6"]), (8, 1, [b"8-1"])]
+    assert list(ring.stretches(Offset(3, 5))) == [(3, 6, [b"3-6"]), (8, 1, [b"8-1"])]
+    assert list(ring.stretches(ring.head)) == []
+
+
+def test_the_end_of_a_connection_elsewhere_can_be_made_known() -> None:
+    ring = Ring(100, 10_000)
+    ring.open(Epoch(8))
+    ring.append(b"8-1")
+    assert not ring.covers(Offset(5, 7))
+    ring.follow(Offset(5, 7))
+    assert ring.covers(Offset(5, 7))
+    assert not ring.covers(Offset(5, 6))

@@ -44,8 +44,11 @@ def test_parts_add_up_and_subtract() -> None:
 
 
 def test_a_command_line_is_read_in_words() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()", "two words"], stdin=subprocess.PIPE) as child:
-        assert processes.command_line(child.pid)[1:] == ["-c", "input()", "two words"]
+    command = [sys.executable, "-c", "print(); input()", "two words"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # It runs.
+        assert processes.command_line(child.pid) == command
         resident = processes.resident_kib(child.pid).own
         assert processes.peak_kib(child.pid).own >= resident > 0
         child.communicate(b"\n", timeout=20)

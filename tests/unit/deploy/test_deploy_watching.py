@@ -24,6 +24,9 @@ PROCESS = {
 }
 """Of prometheus_client's ProcessCollector, which the hub registers; on Linux only."""
 
+OF_WORKERS = {"hub_workers_silent"}
+"""Of all workers together, where there are several (hub/workers/figures.py)."""
+
 OF_PROMETHEUS = {"job", "instance"}
 """Labels that Prometheus puts on what it reads."""
 
@@ -41,10 +44,12 @@ def exported() -> dict[str, set[str]]:
     tallies.closes["mobile", CloseReason.SUPERSEDED.label] = 1
     tallies.receipts["stored"] = 1
     tallies.replays[True] = 1
-    node = MagicMock(tallies=tallies, refusals={("mobile", "full"): 1})
+    node = MagicMock(tallies=tallies, refusals={("mobile", "full"): 1}, neighbourhood=None)
     node.mirror = MagicMock(dropped_changes=0, dropped_entries=0)
     samples = [sample for metric in NodeCollector(node, lambda: 0).collect() for sample in metric.samples]
-    return {sample.name: set(sample.labels) for sample in samples} | {name: set() for name in [*PROCESS, "up"]}
+    return {sample.name: set(sample.labels) for sample in samples} | {
+        name: set() for name in [*PROCESS, *OF_WORKERS, "up"]
+    }
 
 
 def rules() -> list[dict[str, Any]]:

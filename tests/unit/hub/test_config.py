@@ -25,7 +25,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.heartbeat_timeout_s, settings.presence_ttl_s, settings.offline_grace_s) == (120, 120, 5)
     assert (settings.heartbeat_interval_s, settings.ping_interval_s) == (30, 25)
     assert settings.max_message_bytes == 1_048_576
-    assert settings.rate_limit == RateLimit(200, 400)
+    assert (settings.rate_limit, settings.user_rate_limit) == (RateLimit(200, 400), RateLimit(400, 800))
     assert (settings.max_mobiles_per_user, settings.max_desktops_per_user) == (20, 50)
     assert settings.data_dir == Path("data")
     assert (settings.jwt_leeway_s, settings.token_grace_s, settings.allow_query_token) == (10, 0, True)
@@ -67,7 +67,7 @@ def test_every_variable_can_be_set() -> None:
     )
     assert (settings.port, settings.node_name, settings.max_connections) == (0, "node-7", 9000)
     assert [each.kid for each in settings.jwt_secrets] == ["new", "old"]
-    assert settings.rate_limit is None
+    assert (settings.rate_limit, settings.user_rate_limit) == (None, None)
     assert settings.allowed_origins == {"https://a.example", "http://localhost:3000"}
     assert (settings.log_level, settings.log_format, settings.allow_query_token) == ("debug", "pretty", False)
     assert settings.redis_url == "unix:///run/valkey.sock"
@@ -147,6 +147,7 @@ def test_an_unknown_variable_like_no_other_is_just_unknown() -> None:
         ("max_message_bytes", "67108865"),
         ("max_connections", "0"),
         ("rate_limit", "200"),
+        ("user_rate_limit", "800"),
         ("allowed_origins", "*"),
         ("redis_url", "http://localhost"),
         ("node_name", "a b"),

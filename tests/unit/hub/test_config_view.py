@@ -29,7 +29,7 @@ def test_values_are_as_they_would_be_written() -> None:
     lines = _described(
         HUB_JWT_SECRET=SECRET, HUB_RATE_LIMIT="off", HUB_ALLOWED_ORIGINS="https://b.example,https://a.example"
     )
-    assert lines["HUB_RATE_LIMIT"].value == "off"
+    assert lines["HUB_RATE_LIMIT"].value == lines["HUB_USER_RATE_LIMIT"].value == "off"
     assert lines["HUB_ALLOWED_ORIGINS"].value == "https://a.example,https://b.example"
     assert lines["HUB_ALLOW_QUERY_TOKEN"].value == "true"
     assert lines["HUB_JWT_LEEWAY_S"].value == "10"

@@ -10,8 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.supervisor import Supervisor
 from actors.tallies import LATENCY_BOUNDS_S, Tallies
-from hub.metrics import NodeCollector
+from hub.metrics import _OF_NODES, NodeCollector
 from hub.node import Node
+from hub.store.client import connect
+from tests.support.cluster import Member, make_neighbourhood
 from tests.support.peers import World
 
 
@@ -55,6 +57,14 @@ class Kept:
 
 
 @dataclass
+class Others:
+    nodes_known: int = 2
+
+    def counts(self) -> dict[str, int]:
+        return {key: 50 + number for number, key in enumerate(_OF_NODES)}
+
+
+@dataclass
 class FewNode:
     """What the metrics read of a node."""
 
@@ -65,6 +75,7 @@ class FewNode:
     mailroom: Mail = field(default_factory=Mail)
     journal: Pages = field(default_factory=Pages)
     revocations: Kept = field(default_factory=Kept)
+    neighbourhood: Others | None = None
 
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
@@ -211,3 +222,24 @@ def test_revocations_are_told(scraped: Scraped) -> None:
     assert scraped.get("hub_revocations_dropped_total") == 43
     scraped.node.revocations.up_to_date = False
     assert scraped.get("hub_revocations_known") == 0
+
+
+def test_a_hub_alone_tells_of_one_node_and_of_nothing_between_nodes(scraped: Scraped) -> None:
+    assert scraped.get("hub_nodes") == 1
+    assert {value for (name, _), value in scraped.samples().items() if name.startswith("hub_cluster_")} == {0}
+
+
+def test_what_happens_between_nodes_is_told(scraped: Scraped) -> None:
+    scraped.node.neighbourhood = Others()
+    scraped.world.tallies.from_nodes = 7
+    assert scraped.get("hub_nodes") == 3
+    assert scraped.get("hub_relayed_from_nodes_total") == 7
+    told = {name: value for (name, _), value in scraped.samples().items() if name.startswith("hub_cluster_")}
+    assert told["hub_cluster_shares_total"] == 50
+    assert sorted(told.values()) == [50 + number for number in range(len(_OF_NODES))]
+
+
+async def test_every_count_of_the_neighbourhood_is_told() -> None:
+    client = connect("redis://127.0.0.1:1", 100)
+    assert make_neighbourhood(client, Member("a/1")).counts().keys() == _OF_NODES.keys()
+    await client.aclose()

@@ -76,6 +76,34 @@ async def test_the_index_has_the_sooner_of_age_and_valid_until(desk: RedisDesk, 
     assert valkey.say("ZSCORE", keys.EXPIRING, "u1 d1") == now + 60_000
 
 
+# -- the pace of a user --------------------------------------------------------------------------------------------
+
+PACE = keys.pace(U1)
+
+
+async def test_the_pace_lasts_until_the_allowance_is_whole(client: Redis, valkey: ValkeyServer) -> None:
+    async with redis_desk(client, MailLimits(rate=0.1, burst=9)) as desk:
+        for number in range(3):
+            await store(desk, str(number))
+        assert 20_000 < valkey.say("PTTL", PACE) <= 30_000
+    async with redis_desk(client) as desk:
+        valkey.say("DEL", PACE)
+        await store(desk, "without a limit")
+        assert valkey.say("EXISTS", PACE) == 0
+
+
+@pytest.mark.parametrize("damage", ["junk", "-5", "1e9", "", "9" * 400])
+async def test_a_pace_that_is_none_holds_up_nobody_for_long(client: Redis, valkey: ValkeyServer, damage: str) -> None:
+    """The last one is a time far ahead, as if Redis' clock had gone back."""
+    async with redis_desk(client, MailLimits(rate=50, burst=1)) as desk:
+        valkey.say("SET", PACE, damage)
+        answer = await desk.store(make_letter("1"))
+        assert isinstance(answer, Stored) or answer.wait_ms <= 20  # type: ignore[union-attr]
+        valkey.say("DEL", PACE)
+        valkey.say("HSET", PACE, "other", "program")
+        assert await desk.store(make_letter("2")) is NotStored.AWAY
+
+
 # -- lost data -----------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from hub.presence.scripts import ALL, OWN
 from hub.store.calls import CHUNK, Calls, Command, StoreAway
-from hub.store.exchange import pack
+from hub.store.exchange import pack, pack_all
 from hub.store.scan import scan
 from tests.support.valkey import ValkeyServer
 
@@ -101,3 +101,16 @@ async def test_the_deadline_holds_for_all_inside(client: Redis, valkey: ValkeySe
     with pytest.raises(StoreAway, match=r"within 0\.05 s"):
         async with calls.bounded():
             await calls.run([("BLPOP", "nothing", 5)])
+
+
+@pytest.mark.parametrize("size", [0, 511, 512, 5000])
+def test_a_batch_is_packed_as_its_commands_are(size: int) -> None:
+    body = bytes(range(256)) * 20
+    commands: list[Command] = [
+        ("PING",),
+        ("SPUBLISH", "hub:node:é", body[:size]),
+        ("ECHO", "x"),
+        ("SET", "k", body[:size]),
+    ]
+    one_by_one = b"".join(pack(command).encode("utf-8", "surrogateescape") for command in commands)
+    assert b"".join(pack_all(commands)) == one_by_one

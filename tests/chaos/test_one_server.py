@@ -1,0 +1,31 @@
+"""Three nodes on one Valkey: each kind of fault under live traffic, one a test, on shared processes."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import closing
+
+import pytest
+import pytest_asyncio
+
+from tests.chaos import stages
+from tests.chaos.faults import OF_NODES, OF_ONE_SERVER, OfNodes, OfOneServer, OneServer
+from tests.chaos.stages import judged
+from tests.support.chaos_log import ChaosLog
+
+pytestmark = [pytest.mark.hostile, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+
+SEED = 20260
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[OneServer]:
+    """The path of its log is printed when a promise was broken."""
+    with closing(ChaosLog(tmp_path_factory.mktemp("chaos-log") / "one-server.jsonl")) as log:
+        async with stages.one_server(log, random.Random(SEED)) as stage:
+            yield stage
+
+
+@pytest.mark.parametrize("fault", [*OF_NODES, *OF_ONE_SERVER], ids=lambda fault: fault.__name__)
+async def test_promises_are_kept(stage: OneServer, fault: OfNodes | OfOneServer) -> None:
+    stage.chance.seed(f"{SEED} {fault.__name__}")
+    assert await judged(stage, fault) == [], stage.log.path
