@@ -2,8 +2,9 @@
 
 import pytest
 
-from actors.ids import DesktopId, DeviceId, Epoch, UserId
+from actors.ids import DesktopId, DeviceId, Epoch, NodeId, UserId
 from actors.messages import KnownDesktop
+from actors.nodes import HeldDesktop
 from actors.registry import DesktopJoined, Registry, Standing
 from actors.ring import Ring
 from tests.support.actors import desktop_identity
@@ -352,7 +353,7 @@ def test_a_user_is_remembered_while_a_desktop_is_graced(hub: Hub) -> None:
 def listeners(hub: Hub, desktop: str = "d1", user: UserId = U1) -> tuple[str, ...]:
     found = hub.find(user, DesktopId(desktop))
     assert found is not None
-    return found.listeners
+    return tuple(phone for phone in found.listeners if isinstance(phone, str))
 
 
 def test_a_desktop_is_heard_by_all_phones_of_its_owner_whoever_came_first(hub: Hub) -> None:
@@ -440,3 +441,86 @@ def test_what_a_desktop_said_outlives_its_connections_but_not_its_owner(hub: Hub
     assert joined(hub, "c", 3).desktop.ring is ring
     assert joined(hub, "d", 4, user="u2").desktop.ring is None
     assert joined(hub, "e", 5).desktop.ring is None
+
+
+# -- desktops on other nodes ---------------------------------------------------------------------------------------
+
+
+def held(epoch: int, desktop: str = "d1", name: str | None = "Desk") -> HeldDesktop:
+    return HeldDesktop(DesktopId(desktop), Epoch(epoch), name, "linux", since=5, last_seen=9)
+
+
+def elsewhere(hub: Hub, epoch: int, node: str = "n1", user: UserId = U1) -> DesktopJoined[str, str] | None:
+    return hub.hold_elsewhere(user, NodeId(node), held(epoch))
+
+
+def test_a_desktop_of_another_node_is_there_for_who_has_phones_here(hub: Hub) -> None:
+    assert elsewhere(hub, 3) is None, "nobody of the user is here"
+    hub.admit_mobile(mobile_identity(), "p")
+    change = elsewhere(hub, 3)
+    assert change is not None
+    assert (change.appeared, change.superseded, change.desktop.holder, change.desktop.connected) == (
+        True,
+        None,
+        "n1",
+        True,
+    )
+    assert list(hub.present()) == [], "another node mirrors it"
+
+
+def test_a_connection_here_gives_way_to_a_newer_one_elsewhere_and_to_no_older_one(hub: Hub) -> None:
+    hub.admit_mobile(mobile_identity(), "p")
+    join(hub, "a", 5)
+    assert elsewhere(hub, 4) is None
+    change = elsewhere(hub, 6)
+    assert change is not None
+    assert (change.superseded, change.appeared) == ("a", False)
+    assert hub.part_desktop(D1, Epoch(5), 0) is None
+    back = joined(hub, "b", 7)
+    assert (back.desktop.holder, back.appeared, back.superseded) == (None, False, None)
+
+
+def test_a_user_whose_last_desktop_is_elsewhere_now_is_forgotten(hub: Hub) -> None:
+    join(hub, "a", 5)
+    elsewhere(hub, 6)
+    assert not hub.users
+
+
+def test_desktops_on_all_nodes_count_and_one_that_moves_counts_once(hub: Hub) -> None:
+    hub.admit_mobile(mobile_identity(), "p")
+    elsewhere(hub, 3)
+    join(hub, "b", 4, "d2")
+    assert not join(hub, "c", 5, "d3")
+    assert join(hub, "a", 6, "d1")
+
+
+def test_a_desktop_that_left_another_node_is_away(hub: Hub) -> None:
+    hub.admit_mobile(mobile_identity(), "p")
+    change = elsewhere(hub, 3)
+    assert change is not None
+    hub.leave_elsewhere(change.desktop, 20, "node_lost")
+    away = change.desktop
+    assert (away.standing, away.holder, away.reason, away.last_seen) == (Standing.AWAY, None, "node_lost", 20)
+
+
+def test_another_owner_elsewhere_takes_the_desktop_from_the_one_here(hub: Hub) -> None:
+    hub.admit_mobile(mobile_identity("u2"), "p")
+    join(hub, "a", 5)
+    change = elsewhere(hub, 6, user=U2)
+    assert change is not None
+    assert change.previous is not None
+    assert (change.previous.owner, change.superseded, change.desktop.owner) == (U1, "a", U2)
+    assert hub.find(U1, D1) is None
+
+
+def test_a_phone_that_fell_behind_hears_nothing_until_it_has_caught_up(hub: Hub) -> None:
+    join(hub, "a", 1)
+    hub.admit_mobile(mobile_identity(), "p")
+    desktop = hub.find(U1, D1)
+    assert desktop is not None
+    assert hub.fall_behind(desktop, "p")
+    assert listeners(hub) == ()
+    assert not hub.fall_behind(desktop, "p"), "it is behind already"
+    hub.catch_up(U1, "p", D1)
+    assert listeners(hub) == ("p",)
+    assert not hub.fall_behind(desktop, "nobody")
