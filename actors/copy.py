@@ -10,6 +10,7 @@ from actors.ids import Epoch, NodeId
 from actors.nodes import Pieces
 from actors.offsets import BEGINNING, Offset
 from actors.ring import Ring
+from actors.routes import MobileRoute
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Copy:
         self.at = at
         self.ended = ended
         self.heard = False
-        self.ahead: dict[object, Offset] = {}
+        self.ahead: dict[MobileRoute, Offset] = {}
         self._over = 0
         self._max_frames, self._max_bytes = bounds
         self._answering = 0

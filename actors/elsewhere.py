@@ -33,6 +33,7 @@ class Elsewhere:
     Attributes:
         look: Whether the others were asked.
         shares: What each holds; those that hold nothing any more stay, for their version.
+        entering: Connections of which the store doesn't know yet, or hasn't answered.
         newcomers: Connections that came since what this node holds was entered.
         gone: Desktops that went since then.
         waiting: Whoever waits for the first answer.
@@ -40,6 +41,7 @@ class Elsewhere:
 
     look: Look = Look.ASKED
     shares: dict[NodeId, Share] = field(default_factory=dict)
+    entering: dict[Joined, None] = field(default_factory=dict)
     newcomers: list[Joined] = field(default_factory=list)
     gone: list[Gone] = field(default_factory=list)
     waiting: list[Callable[[], object]] = field(default_factory=list)

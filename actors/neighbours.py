@@ -50,7 +50,9 @@ class Neighbours:
     def came(self, route: Joined) -> None:
         """A connection has joined."""
         user_id = route.identity.user_id
-        self._elsewhere(user_id).newcomers.append(route)
+        here = self._elsewhere(user_id)
+        here.newcomers.append(route)
+        here.entering[route] = None
         self._enter_soon(user_id)
 
     def went(self, user_id: UserId, gone: Gone | None = None) -> None:
@@ -219,6 +221,8 @@ class Neighbours:
         here = self._users.get(user_id)
         if here is None:
             return
+        for route in newcomers:
+            here.entering.pop(route, None)
         if others is None:
             here.gone[:0] = gone[-MOST_GONE:]
         else:
@@ -266,7 +270,8 @@ class Neighbours:
                 if route.kind == "desktop"
                 else (here.phones_with(user), policy.max_mobiles)
             )
-            if count_ > most:
+            later = sum(each.kind == route.kind and each is not route for each in here.entering)
+            if count_ - later > most:
                 route.close(CloseReason.CONNECTION_LIMIT)
 
     def _listen_to_all(self, user_id: UserId) -> None:

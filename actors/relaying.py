@@ -223,6 +223,8 @@ class Relaying:
         copy, at = desktop.copy, desktop.copy.at
         taken = copy.take(pieces)
         desktop.ring = copy.ring
+        if at is None and copy.at is not None:
+            self._mend_those_left(desktop, copy, copy.at)
         if taken.frames and at is not None and pieces.epoch != at.epoch:
             desktop.trusted = (Epoch(at.epoch), pieces.epoch)
         if taken.missed_from is not None:
@@ -376,6 +378,14 @@ class Relaying:
             self._ask(desktop, hearing, desktop.copy.at)
         _call(waiting)
 
+    @staticmethod
+    def _mend_those_left(desktop: Desk, copy: Copy, at: Offset) -> None:
+        """Phones that went by the journal while nobody answered miss what was said before the answer."""
+        ahead, copy.ahead = copy.ahead, {phone: reached for phone, reached in copy.ahead.items() if reached > at}
+        for phone, reached in ahead.items():
+            if reached < at:
+                phone.fell_behind(desktop.desktop_id, reached)
+
     def _missed(self, desktop: Desk, at: Offset) -> None:
         """The phones that listen have everything up to here only."""
         user = self._registry.users.get(desktop.owner)
@@ -417,9 +427,8 @@ def _without_those_ahead(
     """Give those who have some of the frames already the others, and return who is to get all."""
     ahead, copy.ahead = copy.ahead, {}
     last = Offset(taken.first.epoch, taken.first.seq + len(taken.frames) - 1)
-    for phone in listeners:
-        at = ahead.get(phone)
-        if at is None:
+    for phone, at in ahead.items():
+        if phone not in listeners:
             continue
         known = (
             at.seq + 1 - taken.first.seq

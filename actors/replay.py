@@ -106,7 +106,7 @@ class Replay:
         gapless = ring.covers(self._chain.at)
         frames, reached = ring.read(self._chain.at, self._piece_frames, self._piece_bytes)
         self._chain.stretch(reached, gapless=gapless)
-        if reached == ring.head:
+        if reached == ring.head or not frames:
             self._done(frames, self._resumed())
         else:
             self._send(frames, self.go_on)

@@ -204,4 +204,4 @@ class RegistryMachine(RuleBasedStateMachine):
 
 
 TestRegistry = RegistryMachine.TestCase
-TestRegistry.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestRegistry.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)

@@ -180,4 +180,4 @@ class SupervisorMachine(RuleBasedStateMachine):
 
 
 TestSupervisor = SupervisorMachine.TestCase
-TestSupervisor.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestSupervisor.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
