@@ -141,7 +141,7 @@ class Neighbours:
 
     def _mend_from(self, node_id: NodeId | None) -> None:
         for user_id, here in self._users.items():
-            if not here.shares:
+            if not here.shares and node_id is not None:
                 continue
             user = self._registry.users.get(user_id)
             for desktop in () if user is None else list(user.desktops.values()):
@@ -230,6 +230,7 @@ class Neighbours:
                 self._around.cluster.send(node_id, Shared(user_id, share, gone))
             self._take_all(user_id, here, others, known, newcomers)
             self._keep_limits(user_id, here, newcomers)
+            self._believe_those_here(user_id)
         here.look = Look.BLIND if others is None else Look.SEEN
         self._listen_to_all(user_id)
         for route in newcomers:
@@ -258,6 +259,12 @@ class Neighbours:
             if node_id not in others and not old.empty and known.get(node_id) == old.version:
                 self._taking.take(user_id, node_id, Share(old.version + 1), (), newcomers)
                 here.shares[node_id] = Share(old.version)  # The node's next one may have the number that was made up.
+
+    def _believe_those_here(self, user_id: UserId) -> None:
+        """No node has a newer connection of the desktops that are connected here."""
+        user = self._registry.users.get(user_id)
+        for desktop in () if user is None else user.desktops.values():
+            desktop.doubtful &= desktop.connection is None
 
     def _keep_limits(self, user_id: UserId, here: Elsewhere, newcomers: Sequence[Joined]) -> None:
         """Of those who came just now, end the newest if the user has too many on all nodes together (4007)."""
