@@ -131,8 +131,8 @@ end
 def pacing(limits: MailLimits) -> str:
     """Return `too_fast`: takes one letter from the allowance that `KEYS[4]`, if it is given, stands for.
 
-    The same reckoning as `actors.limits.Pace`, in microseconds of Redis' clock. Who is further behind than the whole
-    burst is not held to it: Redis' clock went back.
+    The same reckoning as `actors.limits.Pace`, in microseconds of Redis' clock. If that went back, what stands there is
+    further ahead than can be: then the allowance counts as used up just now.
     """
     if limits.rate is None:
         return "local function too_fast() end"
@@ -144,7 +144,8 @@ local function too_fast()
   if not KEYS[4] then return end
   local micros = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local whole_at = tonumber(string.match(redis.call('GET', KEYS[4]) or '', '^%d+$') or 0)
-  whole_at = math.max(micros, math.min(whole_at, micros + DEPTH + INTERVAL))
+  if whole_at > micros + DEPTH + INTERVAL then whole_at = micros + DEPTH end
+  whole_at = math.max(micros, whole_at)
   local excess = whole_at - micros - DEPTH
   if excess > 0 then return math.floor(excess / 1000) + 1 end
   whole_at = whole_at + INTERVAL

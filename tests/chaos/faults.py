@@ -75,8 +75,17 @@ async def kill_a_node(stage: Stage) -> None:
     with stage.log.losing():
         stage.nodes.kill(node)
     stage.log.say("killed", node=node.name)
+    await asyncio.gather(stage.nodes.add(), asyncio.sleep(AFTER_S))
+
+
+async def restart_a_node(stage: Stage) -> None:
+    """In an orderly way, when another one has taken its place."""
+    node = stage.some()
     await stage.nodes.add()
-    await asyncio.sleep(AFTER_S)
+    stage.log.say("stops", node=node.name)
+    await stage.nodes.stop(node)
+    stage.log.say("stopped", node=node.name)
+    await asyncio.sleep(SHORT_S)
 
 
 async def pause_a_node(stage: Stage) -> None:
@@ -267,7 +276,7 @@ OfNodes: TypeAlias = Callable[[Stage], Coroutine[Any, Any, None]]
 OfOneServer: TypeAlias = Callable[[OneServer], Coroutine[Any, Any, None]]
 OfCluster: TypeAlias = Callable[[Cluster], Coroutine[Any, Any, None]]
 
-OF_NODES: list[OfNodes] = [kill_a_node, pause_a_node, pause_a_node_past_its_lease]
+OF_NODES: list[OfNodes] = [kill_a_node, restart_a_node, pause_a_node, pause_a_node_past_its_lease]
 OF_ONE_SERVER: list[OfOneServer] = [
     kill_valkey,
     pause_valkey,

@@ -110,6 +110,13 @@ class Nodes:
         self.all.remove(node)
         node.hub.kill()
 
+    async def stop(self, node: Node) -> None:
+        """End it as an operator does; whoever comes in is sent elsewhere from now on."""
+        self.all.remove(node)
+        node.hub.signal(signal.SIGTERM)
+        code = await asyncio.to_thread(node.hub.wait)
+        assert code == 0, node.hub.log
+
     def pause(self, node: Node) -> None:
         node.paused = True
         node.hub.signal(signal.SIGSTOP)

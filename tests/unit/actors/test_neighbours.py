@@ -488,3 +488,42 @@ def test_after_a_loss_the_end_of_a_connection_proves_nothing() -> None:
     heard = phone.heard()
     assert [m["offset"] for m in heard if m["type"] == "agent:stream"] == ["3-1"]
     assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]
+
+
+def test_what_a_late_answer_passes_over_is_had_by_who_went_on_without_it() -> None:
+    a, b, c = three()
+    old = a.desktop("d1")
+    old.say("agent:response")
+    old.lose_link()
+    a.hub.kill(A, unnoticed=True)  # In its grace the desktop is still to be seen there.
+    phone = b.phone_peer(resume={"d1": "1-1"})
+    phone.open()
+    a.hub.hold_words(C)
+    new = c.desktop("d1")
+    b.scheduler.settle()
+    b.advance(0.1)
+    for _ in range(2):
+        new.say("agent:stream")
+    a.hub.release_words(C)
+    b.scheduler.settle()
+    new.say("agent:stream")
+    b.advance(3)
+    heard = phone.heard()
+    assert [m["offset"] for m in heard if m["type"].startswith("agent:")] == ["2-1", "2-2", "2-3"]
+
+
+def test_what_an_answer_after_its_time_passes_over_is_had() -> None:
+    a, b = two()
+    desktop = a.desktop("d1")
+    desktop.say("agent:response")
+    a.hub.hold_words(A)
+    phone = b.phone_peer(resume={"d1": "1-1"})
+    phone.open()
+    b.advance(1.1)
+    desktop.say("agent:stream")
+    a.hub.release_words(A)
+    b.scheduler.settle()
+    desktop.say("agent:stream")
+    b.advance(3)
+    heard = phone.heard()
+    assert [m["offset"] for m in heard if m["type"].startswith("agent:")] == ["1-2", "1-3"]
