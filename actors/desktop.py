@@ -131,9 +131,7 @@ class DesktopConnection(Connection):
         """A newer epoch of this desktop has written (ADR 0009): it comes back, and gets one that is newer still."""
         self._around.epochs.pass_by(newer)
         if self._desk is not None:
-            self._desk.ring = self._desk.follows = (
-                None  # It doesn't hold what the newer epoch said, so it isn't gapless.
-            )
+            self._supervisor.neighbours.relaying.give_up_ring(self._desk)  # It lacks what the newer epoch said.
         self.close(CloseReason.RESYNC)
 
     # -- what it gets from phones ----------------------------------------------------------------------------------

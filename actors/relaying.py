@@ -32,16 +32,18 @@ class _Hearing:
         waits_for_end: The connection before is elsewhere, too, and has not said its last yet.
         untold: The phones haven't been told that the desktop is there.
         watched: Phones were here when it came: they are to hear it from its first message on.
+        was: The epoch of the connection that it had here before: phones have all that it said.
         asked: The newest asking.
         waiting: Whoever waits for the answer to an asking.
     """
 
-    __slots__ = ("asked", "timer", "untold", "waiting", "waits_for_end", "watched")
+    __slots__ = ("asked", "timer", "untold", "waiting", "waits_for_end", "was", "watched")
 
-    def __init__(self, *, untold: bool, watched: bool) -> None:
+    def __init__(self, *, untold: bool, watched: bool, was: Epoch | None) -> None:
         self.waits_for_end = False
         self.untold = untold
         self.watched = watched
+        self.was = was
         self.asked = 0
         self.waiting: list[tuple[int, Callable[[], object]]] = []
         self.timer: Timer | None = None
@@ -94,11 +96,14 @@ class Relaying:
 
     # -- where desktops are ----------------------------------------------------------------------------------------
 
-    def held(self, desktop: Desk, *, untold: bool, watched: bool) -> None:
-        """The desktop is connected to another node, and phones here are to hear it."""
+    def held(self, desktop: Desk, *, untold: bool, watched: bool, was: Epoch | None = None) -> None:
+        """The desktop is connected to another node, and phones here are to hear it.
+
+        `was`: the epoch of the connection that it had here until now.
+        """
         hearing = self._hearing(desktop)
         if hearing is None:
-            hearing = _Hearing(untold=untold, watched=watched)
+            hearing = _Hearing(untold=untold, watched=watched, was=was)
             self._hearings.setdefault(desktop.owner, {})[desktop.desktop_id] = hearing
         hearing.untold |= untold
         copy = desktop.copy
@@ -133,8 +138,7 @@ class Relaying:
         if desktop.ring is not None and ended:
             desktop.trusted = (desktop.ring.epoch, desktop.epoch)
         if copy is None and doubtful and desktop.ring is not None:
-            head, desktop.ring = desktop.ring.head, None
-            self._missed(desktop, head)
+            self.give_up_ring(desktop)
         if copy is not None and not ended:
             desktop.ring = None
             if copy.at is not None:
@@ -159,6 +163,12 @@ class Relaying:
         user, at = self._registry.users.get(desktop.owner), place(desktop) or Offset(newer, 0)
         for phone in () if user is None else user.listeners:
             phone.missed(desktop.desktop_id, at)
+
+    def give_up_ring(self, desktop: Desk) -> None:
+        """Something was said elsewhere that isn't here: phones go on by the journal."""
+        ring, desktop.ring, desktop.follows = desktop.ring, None, None
+        if ring is not None:
+            self._missed(desktop, ring.head)
 
     def unheard(self, desktop: Desk) -> None:
         """No phone here listens any more to a desktop that is elsewhere."""
@@ -301,7 +311,7 @@ class Relaying:
         hearing.waits_for_end = False
         waiting = hearing.answered(hearing.asked)
         ahead = {} if desktop.copy is None else desktop.copy.ahead
-        first = desktop.ring is None and (desktop.copy is None or desktop.copy.at is None)
+        first = desktop.ring is None and hearing.was is None and (desktop.copy is None or desktop.copy.at is None)
         desktop.copy = copy = self._continued(desktop, desktop.holder, hearing)
         copy.ahead = ahead
         desktop.ring = copy.ring
@@ -338,6 +348,8 @@ class Relaying:
         if before is None and desktop.ring is not None:  # It was connected here, and all that it said came.
             ring, ended = desktop.ring, not doubtful
             return Copy(node_id, desktop.epoch, bounds=bounds, ring=ring, at=ring.head, ended=ended)
+        if before is None and hearing.was is not None:  # It said nothing.
+            return Copy(node_id, desktop.epoch, bounds=bounds, at=Offset(hearing.was, 0), ended=not doubtful)
         at = Offset(desktop.epoch, 0) if hearing.watched else None
         return Copy(node_id, desktop.epoch, bounds=bounds, at=at)
 

@@ -161,7 +161,9 @@ class Taking:
         if joined.appeared or (was.holder, was.epoch) != (desktop.holder, desktop.epoch):
             seen = self._users[desktop.owner].look is Look.SEEN
             watched = seen and any(phone not in newcomers for phone in user.mobiles)
-            self._relaying.held(desktop, untold=joined.appeared or not was.told, watched=watched)
+            self._relaying.held(
+                desktop, untold=joined.appeared or not was.told, watched=watched, was=was.epoch if was.here else None
+            )
         if joined.renamed and not joined.appeared and self._relaying.told(desktop):
             self._affected.came_elsewhere(desktop, place(desktop))
 

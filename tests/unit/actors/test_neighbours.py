@@ -527,3 +527,18 @@ def test_what_an_answer_after_its_time_passes_over_is_had() -> None:
     b.advance(3)
     heard = phone.heard()
     assert [m["offset"] for m in heard if m["type"].startswith("agent:")] == ["1-2", "1-3"]
+
+
+def test_a_phone_whose_node_was_cut_off_hears_a_silent_desktop_that_moved_from_its_first_word() -> None:
+    a, b = two()
+    phone, _ = b.phone(), b.desktop("d1")
+    b.advance(1)
+    a.hub.away(B)
+    a.hub.expire(B)
+    moved = a.desktop("d1")
+    a.hub.lose(A, 1)  # What it asks before it is subscribed again.
+    a.hub.back(B)
+    b.scheduler.settle()
+    moved.say("agent:status")
+    b.advance(3)
+    assert len(pieces(phone)) == 1

@@ -478,7 +478,7 @@ def test_a_desktop_whose_epoch_is_older_than_the_journals_is_closed_with_4202_an
     assert journal_of(world) == "50-0<0-0 50-1 51-0<50-1 51-1 | ?"
 
 
-def test_for_the_phones_a_desktop_that_resyncs_was_never_away() -> None:
+def test_for_the_phones_a_desktop_that_resyncs_was_never_away_and_what_they_missed_is_given() -> None:
     world = World()
     newer_was_here(world)
     phone, desktop = world.phone(), world.desktop()
@@ -487,7 +487,9 @@ def test_for_the_phones_a_desktop_that_resyncs_was_never_away() -> None:
     desktop.lose_link()
     speak(world.desktop())
     world.advance(10)
-    assert phone.heard_types() == ["agent:response", "agent:response"]
+    heard = phone.heard()
+    assert [m["type"] for m in heard] == ["agent:response", "agent:response", "Resumed", "agent:response"]
+    assert [m["offset"] for m in heard if m["type"] == "agent:response"] == ["1-1", "50-1", "51-1"]
 
 
 def test_what_the_newer_epoch_wrote_is_not_hidden_by_what_the_older_one_said() -> None:
