@@ -1,6 +1,7 @@
 """A phone's connection: what it may say, what becomes of it, and how it gets what it missed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -49,7 +50,7 @@ class MobileConnection(Connection):
     sends = ADDRESSED
     not_allowed = NOT_ALLOWED
 
-    __slots__ = ("_mending", "_reached", "_replaying", "_resume", "_under_way", "epoch")
+    __slots__ = ("_doubted", "_mending", "_reached", "_replaying", "_resume", "_under_way", "epoch")
 
     identity: MobileIdentity
     _inbox: SheddingInbox
@@ -71,6 +72,7 @@ class MobileConnection(Connection):
         self._replaying = False
         self._mending: set[DesktopId] | None = None
         self._reached: dict[DesktopId, Offset] = {}
+        self._doubted: set[DesktopId] = set()
         self._under_way = 0
 
     def _accept(self, envelope: Envelope, now: float) -> None:
@@ -128,6 +130,9 @@ class MobileConnection(Connection):
 
     def missed(self, desktop_id: DesktopId, at: Offset) -> None:
         """Something is missing of what a desktop said before it came to `at`, and can't be had."""
+        if self._resume and desktop_id in self._resume:  # It is told when it has the rest.
+            self._doubted.add(desktop_id)
+            return
         self._around.tallies.gaps += 1
         resumed = Resumed(desktop_id, complete=False, offset=at)
         self.offer(self._around.codec.notice(resumed), self._around.clock.monotonic())
@@ -188,6 +193,9 @@ class MobileConnection(Connection):
         """The last piece: in the same turn it begins to hear the desktop."""
         if self._closing is not None or self._resume is None:
             return
+        if resumed.desktop_id in self._doubted:
+            self._doubted.discard(resumed.desktop_id)
+            resumed = replace(resumed, complete=False)
         self._reached[resumed.desktop_id] = max(self._resume.pop(resumed.desktop_id), resumed.offset)
         self._around.tallies.replays[resumed.complete] += 1
         self._supervisor.caught_up(self, resumed.desktop_id, self._reached[resumed.desktop_id])

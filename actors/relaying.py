@@ -235,7 +235,7 @@ class Relaying:
         desktop.ring = copy.ring
         if at is None and copy.at is not None:
             self._mend_those_left(desktop, copy, copy.at)
-        if taken.frames and at is not None and pieces.epoch != at.epoch:
+        if taken.frames and taken.missed_from is None and at is not None and pieces.epoch != at.epoch:
             desktop.trusted = (Epoch(at.epoch), pieces.epoch)
         if taken.missed_from is not None:
             self._missed(desktop, taken.missed_from)
