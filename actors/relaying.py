@@ -8,12 +8,12 @@ from functools import partial
 from itertools import count
 from typing import TypeAlias
 
-from actors.copy import Copy, Taken
+from actors.copy import Copy
+from actors.hearing import Handover, Hearing, without_those_ahead
 from actors.ids import DesktopId, Epoch, NodeId, UserId
 from actors.nodes import Ended, Listen, Pieces
 from actors.notices import place
 from actors.offsets import Offset
-from actors.ports import Timer
 from actors.registry import Desktop, Registry
 from actors.relay import Relay
 from actors.routes import DesktopRoute, MobileRoute
@@ -23,53 +23,6 @@ ANSWER_S = 1.0
 """So long a node may take to answer, or to say that a connection has ended: then it goes on without, and asks again."""
 
 Desk: TypeAlias = Desktop[DesktopRoute, MobileRoute]
-
-
-class _Hearing:
-    """How it stands with listening to one desktop.
-
-    Attributes:
-        waits_for_end: The connection before is elsewhere, too, and has not said its last yet.
-        untold: The phones haven't been told that the desktop is there.
-        watched: Phones were here when it came: they are to hear it from its first message on.
-        was: The epoch of the connection that it had here before: phones have all that it said.
-        asked: The newest asking.
-        waiting: Whoever waits for the answer to an asking.
-    """
-
-    __slots__ = ("asked", "timer", "untold", "waiting", "waits_for_end", "was", "watched")
-
-    def __init__(self, *, untold: bool, watched: bool, was: Epoch | None) -> None:
-        self.waits_for_end = False
-        self.untold = untold
-        self.watched = watched
-        self.was = was
-        self.asked = 0
-        self.waiting: list[tuple[int, Callable[[], object]]] = []
-        self.timer: Timer | None = None
-
-    def stop(self) -> None:
-        """Wait for nothing any more."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-    def answered(self, ask: int) -> list[Callable[[], object]]:
-        """Return who waited for this answer."""
-        done = [then for number, then in self.waiting if number <= ask]
-        self.waiting = [(number, then) for number, then in self.waiting if number > ask]
-        return done
-
-
-class _Handover:
-    """A desktop that came here from another node, whose last words are not known yet."""
-
-    __slots__ = ("at", "timer", "waiting")
-
-    def __init__(self, at: Offset, timer: Timer, waiting: list[Callable[[], object]]) -> None:
-        self.at = at
-        self.timer = timer
-        self.waiting = waiting
 
 
 class Relaying:
@@ -91,8 +44,8 @@ class Relaying:
         self._registry = registry
         self._announce = announce
         self._asks = count(1)
-        self._hearings: dict[UserId, dict[DesktopId, _Hearing]] = {}
-        self._handovers: dict[DesktopId, _Handover] = {}
+        self._hearings: dict[UserId, dict[DesktopId, Hearing]] = {}
+        self._handovers: dict[DesktopId, Handover] = {}
 
     # -- where desktops are ----------------------------------------------------------------------------------------
 
@@ -103,7 +56,7 @@ class Relaying:
         """
         hearing = self._hearing(desktop)
         if hearing is None:
-            hearing = _Hearing(untold=untold, watched=watched, was=was)
+            hearing = Hearing(untold=untold, watched=watched, was=was)
             self._hearings.setdefault(desktop.owner, {})[desktop.desktop_id] = hearing
         hearing.untold |= untold
         copy = desktop.copy
@@ -143,7 +96,7 @@ class Relaying:
             desktop.ring = None
             if copy.at is not None:
                 timer = self._around.scheduler.call_later(ANSWER_S, self._hand_over, desktop.desktop_id)
-                self._handovers[desktop.desktop_id] = _Handover(copy.at, timer, waiting)
+                self._handovers[desktop.desktop_id] = Handover(copy.at, timer, waiting)
                 self._missed(desktop, copy.at)
                 return untold
         _call(waiting)
@@ -241,7 +194,7 @@ class Relaying:
             self._missed(desktop, taken.missed_from)
         now, listeners = self._around.clock.monotonic(), desktop.listeners
         if copy.ahead and taken.frames:
-            listeners = _without_those_ahead(copy, listeners, taken, now)
+            listeners = without_those_ahead(copy, listeners, taken, now)
         for frame in taken.frames:
             for phone in listeners:
                 phone.offer(frame, now)
@@ -304,7 +257,7 @@ class Relaying:
 
     # -- within --------------------------------------------------------------------------------------------------
 
-    def _begin(self, desktop: Desk, hearing: _Hearing) -> None:
+    def _begin(self, desktop: Desk, hearing: Hearing) -> None:
         """Ask the node that the desktop is connected to, from where the phones here stand."""
         if desktop.holder is None:
             return
@@ -337,7 +290,7 @@ class Relaying:
             elif reached > at:
                 copy.ahead[phone] = reached
 
-    def _continued(self, desktop: Desk, node_id: NodeId, hearing: _Hearing) -> Copy:
+    def _continued(self, desktop: Desk, node_id: NodeId, hearing: Hearing) -> Copy:
         """Return a copy that goes on where the phones stand."""
         before, policy = desktop.copy, self._around.policy
         doubtful, desktop.doubtful = desktop.doubtful, False
@@ -353,7 +306,7 @@ class Relaying:
         at = Offset(desktop.epoch, 0) if hearing.watched else None
         return Copy(node_id, desktop.epoch, bounds=bounds, at=at)
 
-    def _ask(self, desktop: Desk, hearing: _Hearing, after: Offset | None) -> int:
+    def _ask(self, desktop: Desk, hearing: Hearing, after: Offset | None) -> int:
         if desktop.holder is None:
             return hearing.asked
         hearing.asked = next(self._asks)
@@ -363,7 +316,7 @@ class Relaying:
             self._set_timer(desktop, hearing)
         return hearing.asked
 
-    def _heard(self, desktop: Desk, hearing: _Hearing, ask: int) -> None:
+    def _heard(self, desktop: Desk, hearing: Hearing, ask: int) -> None:
         if ask >= hearing.asked and not hearing.waits_for_end:
             hearing.stop()
             desktop.doubtful = False
@@ -372,11 +325,11 @@ class Relaying:
             self._announce(desktop, place(desktop))
         _call(hearing.answered(ask))
 
-    def _set_timer(self, desktop: Desk, hearing: _Hearing) -> None:
+    def _set_timer(self, desktop: Desk, hearing: Hearing) -> None:
         hearing.stop()
         hearing.timer = self._around.scheduler.call_later(ANSWER_S, self._unanswered, desktop, hearing)
 
-    def _unanswered(self, desktop: Desk, hearing: _Hearing) -> None:
+    def _unanswered(self, desktop: Desk, hearing: Hearing) -> None:
         """Nothing came in time: go on with what there is, and ask again."""
         hearing.timer = None
         if hearing.waits_for_end:
@@ -418,7 +371,7 @@ class Relaying:
         else:
             desktop.ring.follow(end)
 
-    def _hearing(self, desktop: Desk) -> _Hearing | None:
+    def _hearing(self, desktop: Desk) -> Hearing | None:
         return self._hearings.get(desktop.owner, {}).get(desktop.desktop_id)
 
     def _drop(self, desktop: Desk) -> list[Callable[[], object]]:
@@ -431,29 +384,6 @@ class Relaying:
             return []
         hearing.stop()
         return hearing.answered(hearing.asked)
-
-
-def _without_those_ahead(
-    copy: Copy, listeners: tuple[MobileRoute | Relay, ...], taken: Taken, now: float
-) -> tuple[MobileRoute | Relay, ...]:
-    """Give those who have some of the frames already the others, and return who is to get all."""
-    ahead, copy.ahead = copy.ahead, {}
-    last = Offset(taken.first.epoch, taken.first.seq + len(taken.frames) - 1)
-    for phone, at in ahead.items():
-        if phone not in listeners:
-            continue
-        known = (
-            at.seq + 1 - taken.first.seq
-            if at.epoch == taken.first.epoch
-            else 0
-            if at < taken.first
-            else len(taken.frames)
-        )
-        for frame in taken.frames[max(0, known) :]:
-            phone.offer(frame, now)
-        if at > last:
-            copy.ahead[phone] = at
-    return tuple(phone for phone in listeners if phone not in ahead)
 
 
 def _call(waiting: list[Callable[[], object]]) -> None:
