@@ -36,7 +36,14 @@ if not current then
   local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
   newest = last and string.match(last[1], '^%d+')
 end
-if newest and tonumber(newest) > tonumber(ARGV[1]) then return newest end
+if newest and tonumber(newest) > tonumber(ARGV[1]) then
+  if OPENS then
+    local near = redis.call('XRANGE', KEYS[1], ARGV[1] .. '-0', '+', 'COUNT', 1)[1]
+    local epoch, seq = string.match(near and near[1] or '', '^(%d+)-(%d+)$')
+    if seq == '0' and epoch ~= ARGV[1] then redis.call('XDEL', KEYS[1], near[1]) end
+  end
+  return newest
+end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -164,8 +171,9 @@ class JournalScripts:
     have to be loaded (`hub.store.calls.Calls.run`).
 
     Attributes:
-        open: Begin an epoch, unless it has begun. ARGV: epoch, `1` if nothing of this desktop was lost on the way
-            here, so that the end of the connection before it can be trusted.
+        open: Begin an epoch, unless it has begun. If a newer one has written, the opening behind this epoch goes: it
+            names a predecessor that wasn't the one, since this one spoke in between. ARGV: epoch, `1` if nothing of
+            this desktop was lost on the way here, so that the end of the connection before it can be trusted.
         append: Keep a message, unless one with its number or a greater one is there. An epoch that hasn't begun
             (Redis lost its data, or the opening was lost) begins here, and what was before it isn't known.
             ARGV: epoch, number, text.
@@ -189,8 +197,8 @@ def scripts_for(limits: JournalLimits) -> JournalScripts:
         f"local PAGE_BYTES, PAGE_ENTRIES, CHUNK = {PAGE_BYTES}, {PAGE_ENTRIES}, {_CHUNK}\n"
     )
     return JournalScripts(
-        open=Script(numbers + _FENCE + _OPEN),
-        append=Script(numbers + _FENCE + _APPEND),
-        close=Script(numbers + _FENCE + _CLOSE),
+        open=Script("local OPENS = true\n" + numbers + _FENCE + _OPEN),
+        append=Script("local OPENS = false\n" + numbers + _FENCE + _APPEND),
+        close=Script("local OPENS = false\n" + numbers + _FENCE + _CLOSE),
         read=Script(numbers + _READ),
     )

@@ -99,7 +99,9 @@ class MemoryJournal:
 
     def _open(self, place: Place, epoch: int) -> None:
         kept = self._fenced(place, epoch)
-        if kept is not None and kept.epoch != epoch:
+        if kept is None:
+            self._belie(self._kept[place], epoch)
+        elif kept.epoch != epoch:
             self._begin(kept, epoch, kept.head)
 
     def _append(self, place: Place, message: Written) -> None:
@@ -120,6 +122,14 @@ class MemoryJournal:
         if stale is not None:
             stale(Epoch(kept.epoch))
         return None
+
+    @staticmethod
+    def _belie(kept: Kept, epoch: int) -> None:
+        """This one spoke, and isn't here: the opening behind it names a predecessor that wasn't the one."""
+        at = next((n for n, (entry, _) in enumerate(kept.written) if entry.offset.epoch >= epoch), None)
+        near = None if at is None else kept.written[at][0]
+        if at is not None and isinstance(near, Opening) and near.offset.epoch != epoch:
+            del kept.written[at]
 
     def _begun(self, place: Place, epoch: int) -> Kept | None:
         kept = self._fenced(place, epoch)

@@ -6,7 +6,7 @@ import pytest
 
 from actors.closing import CloseReason
 from actors.desktop import DesktopConnection
-from actors.ids import DesktopId, NodeId, UserId
+from actors.ids import DesktopId, Epoch, NodeId, UserId
 from actors.nodes import Pieces, Shared
 from actors.policy import Policy
 from tests.support.actors import PlacingCodec
@@ -542,3 +542,28 @@ def test_a_phone_whose_node_was_cut_off_hears_a_silent_desktop_that_moved_from_i
     moved.say("agent:status")
     b.advance(3)
     assert len(pieces(phone)) == 1
+
+
+def test_a_phone_that_is_still_given_what_it_missed_is_told_of_a_doubt_behind_that() -> None:
+    a, b, c = three()
+    a.phone()
+    b.phone()
+    first = a.desktop("d1")
+    first.say("agent:stream")
+    first.lose_link()
+    a.hub.away(C)
+    unseen = c.desktop("d1")
+    unseen.say("agent:stream")
+    unseen.lose_link()
+    again = b.desktop("d1")
+    for _ in range(300):
+        again.say("agent:stream")
+    late = b.phone_peer(resume={"d1": "1-1"})
+    late.connection.start(late.socket)
+    desktop = b.supervisor.desktop_of(UserId("u1"), DesktopId("d1"))
+    assert desktop is not None
+    b.supervisor.neighbours.relaying.doubt(desktop, Epoch(2))
+    heard = [m for m in late.heard() if m["type"] in ("agent:stream", "Resumed")]
+    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]
+    assert heard[-1]["type"] == "Resumed"
+    assert [m["offset"] for m in heard[:-1]] == [f"3-{n}" for n in range(1, 301)]

@@ -475,7 +475,7 @@ def test_a_desktop_whose_epoch_is_older_than_the_journals_is_closed_with_4202_an
     speak(desktop)
     assert desktop.closed() is CloseReason.RESYNC
     speak(world.desktop())
-    assert journal_of(world) == "50-0<0-0 50-1 51-0<50-1 51-1 | ?"
+    assert journal_of(world) == "50-1 51-0<50-1 51-1 | ?"
 
 
 def test_for_the_phones_a_desktop_that_resyncs_was_never_away_and_what_they_missed_is_given() -> None:
