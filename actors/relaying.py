@@ -71,7 +71,9 @@ class Relaying:
             self._ask(desktop, hearing, copy.at)
 
     def left(self, desktop: Desk) -> None:
-        """The desktop is connected nowhere any more."""
+        """The desktop is connected nowhere any more; phones that don't know yet that it was are told so first."""
+        if not self.told(desktop):
+            self._announce(desktop, place(desktop))
         waiting = self._drop(desktop)
         if desktop.copy is not None:
             desktop.copy.heard = False
@@ -226,6 +228,8 @@ class Relaying:
     def listen(self, node_id: NodeId, listen: Listen) -> None:
         """Let another node hear a desktop that is here, and give it what its phones miss."""
         desktop = self._registry.find(listen.user_id, listen.desktop_id)
+        if desktop is not None and listen.after is not None:  # It may have heard a connection that is unknown here.
+            self.doubt(desktop, Epoch(listen.after.epoch))
         if desktop is None or not desktop.here:
             return
         relay = desktop.relays.get(node_id)
@@ -238,8 +242,6 @@ class Relaying:
                 send=partial(self._around.cluster.send, node_id),
             )
             self._registry.relay_to(desktop, node_id, relay)
-        if listen.after is not None:  # It may have heard a connection that is unknown here.
-            self.doubt(desktop, Epoch(listen.after.epoch))
         relay.answer(listen, desktop.epoch)
         if desktop.connection is not None:
             # What the other node's phones sent before it knew where the desktop is.

@@ -567,3 +567,23 @@ def test_a_phone_that_is_still_given_what_it_missed_is_told_of_a_doubt_behind_th
     assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]
     assert heard[-1]["type"] == "Resumed"
     assert [m["offset"] for m in heard[:-1]] == [f"3-{n}" for n in range(1, 301)]
+
+
+def test_a_desktop_that_is_gone_before_phones_were_told_that_it_was_there() -> None:
+    a, b = two()
+    phone, first = b.phone(), a.desktop("d1")
+    first.say("agent:stream")
+    first.lose_link()
+    a.advance(6)
+    a.hub.away(B)
+    b.phone()
+    a.advance(1)
+    a.hub.hold_words(A)
+    again = a.desktop("d1")
+    again.say("agent:stream")
+    news(phone)
+    a.hub.back(B)
+    a.scheduler.settle()
+    again.say("goodbye", {"reason": "sleep"})
+    a.scheduler.settle()
+    assert [told for told, _ in news(phone)] == ["d1 online", "d1 offline"]
