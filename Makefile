@@ -28,7 +28,7 @@ demo: setup ## show a desktop and a phone talking through the running hub
 
 .PHONY: test
 test: setup ## run the whole test suite
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 .PHONY: check
 check: setup ## format, lint, types, layers
