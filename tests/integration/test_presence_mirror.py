@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from actors.ids import DesktopId, UserId
 from actors.messages import CameOnline, KnownDesktop, PresenceRecord
+from hub.presence.mirror import CLOCK_SAMPLES
 from tests.support.presence import NOW, eventually, make_record, make_store, small_hub, told
 from tests.support.valkey import ValkeyServer
 
