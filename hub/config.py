@@ -221,6 +221,11 @@ class Settings(BaseSettings):
         """Names of the fields that `load_settings` made up because nothing was set."""
         return self._generated
 
+    @property
+    def redis_timeout_s(self) -> float:
+        """`redis_timeout_ms` in seconds, as what waits for Redis counts."""
+        return self.redis_timeout_ms / 1000
+
     def worker_name(self, number: int) -> str:
         """Return the node name of one of several workers; each needs its own, and has it again after a restart."""
         return f"{self.node_name}.{number}"

@@ -44,6 +44,7 @@ from hub.revocation.keeper import RevocationKeeper
 from hub.revocation.known import KnownRevocations, Target
 from hub.revocation.stream import RevocationStream
 from hub.store.client import connect
+from hub.store.tasks import finish
 from hub.wire import JsonCodec
 
 log = logging.getLogger("hub.node")
@@ -91,7 +92,7 @@ class Node:
             settings.presence_ttl_s,
             settings.presence_stream_length,
             settings.known_desktops,
-            timeout_s=settings.redis_timeout_ms / 1000,
+            timeout_s=settings.redis_timeout_s,
         )
         self.mirror = PresenceMirror(
             self.presence,
@@ -105,19 +106,19 @@ class Node:
         self.journal = RedisJournal(
             self._redis,
             journal_limits(settings),
-            timeout_s=settings.redis_timeout_ms / 1000,
+            timeout_s=settings.redis_timeout_s,
             available=lambda: self.mirror.available,
         )
         self.mailroom = RedisMailroom(
             self._redis,
             mail_limits(settings),
-            timeout_s=settings.redis_timeout_ms / 1000,
+            timeout_s=settings.redis_timeout_s,
             available=lambda: self.mirror.available,
             tell=self._tell_sender,
             returned=self._read_mailboxes,
         )
         self.revocations = self._new_keeper()
-        self.events = PresenceEvents(self._redis, timeout_s=settings.redis_timeout_ms / 1000)
+        self.events = PresenceEvents(self._redis, timeout_s=settings.redis_timeout_s)
         self.turns = Turns(self._loop)
         self.neighbourhood = None if settings.redis_url is None else self._new_neighbourhood()
         self._around = Surroundings(
@@ -156,7 +157,7 @@ class Node:
             self._restarting = asyncio.create_task(self._valkey.supervise(), name="embedded-valkey")
         await self._keys.refresh()
         await self.mirror.start()
-        await self.mirror.settled(self.settings.redis_timeout_ms / 1000)
+        await self.mirror.settled(self.settings.redis_timeout_s)
         await self.journal.start()
         await self.mailroom.start()
         if self.neighbourhood is not None:
@@ -213,9 +214,7 @@ class Node:
         await self._refresher.aclose()
         await self._keys.aclose()
         await self._redis.aclose()
-        if self._restarting is not None:
-            self._restarting.cancel()
-            await asyncio.gather(self._restarting, return_exceptions=True)
+        await finish(self._restarting)
         if self._valkey is not None:
             self._valkey.stop()
         log.info("the node %s has ended", self.node_id)
@@ -303,7 +302,7 @@ class Node:
             clean=self.presence.clear_node,
             available=lambda: self.mirror.available,
             lease_s=settings.node_lease_s,
-            timeout_s=settings.redis_timeout_ms / 1000,
+            timeout_s=settings.redis_timeout_s,
         )
 
     def _hear(self, node_id: NodeId, word: Word) -> None:
@@ -321,7 +320,7 @@ class Node:
         stream = RevocationStream(
             self._redis,
             kept_s=longest_s + leeway_s,
-            timeout_s=settings.redis_timeout_ms / 1000,
+            timeout_s=settings.redis_timeout_s,
             clock=self.clock,
         )
         return RevocationKeeper(

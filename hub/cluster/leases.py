@@ -16,6 +16,7 @@ from hub.cluster import keys
 from hub.cluster.scripts import BEAT
 from hub.store.calls import Calls, Command, Reply, StoreAway
 from hub.store.guard import guard
+from hub.store.tasks import finish
 
 log = logging.getLogger("hub.cluster")
 _guarded = guard(log, "what the nodes' leases told met a bug")
@@ -103,10 +104,7 @@ class Leases:
 
     async def stop(self, stays_s: float = 0.0) -> None:
         """Give the lease back, if Redis is there: at once, or so that it runs out in `stays_s`."""
-        tasks = [task for task in (self._task, self._cleaning and self._cleaning[1]) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await finish(self._task, self._cleaning and self._cleaning[1])
         with contextlib.suppress(StoreAway):
             if stays_s > 0:
                 await self._ask(self._beat(lease_s=stays_s, cleaning=self._node_id))  # It claims nothing by that.
@@ -183,7 +181,7 @@ class Leases:
         if not self._away:
             self._away = True
             self.outages += 1
-            log.warning("cluster: Redis is away, who else lives isn't known: %s", why.partition(", with args")[0])
+            log.warning("cluster: Redis is away, who else lives isn't known: %s", why)
 
     async def _clean_up(self, lost: NodeId) -> None:
         try:
@@ -199,8 +197,7 @@ class Leases:
             self._cleaning = None
 
     async def _ask(self, *commands: Command) -> list[Reply]:
-        async with self._calls.bounded():
-            return await self._calls.run(commands)
+        return await self._calls.ask(commands)
 
 
 def _read_abouts(told: Iterable[tuple[NodeId, bytes | None]]) -> Iterable[tuple[NodeId, dict[str, Any]]]:

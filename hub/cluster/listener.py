@@ -14,6 +14,7 @@ from hub.cluster.words import decode_batch
 from hub.store.calls import StoreAway
 from hub.store.guard import guard
 from hub.store.subscription import Subscription
+from hub.store.tasks import finish
 
 log = logging.getLogger("hub.cluster")
 _guarded = guard(log, "a word of another node met a bug")
@@ -91,9 +92,7 @@ class Listener:
 
     async def stop(self) -> None:
         """Listen no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await finish(self._task)
         await self._subscription.close()
 
     async def _run(self) -> None:

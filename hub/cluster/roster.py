@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain
 from typing import TypeAlias
@@ -19,8 +19,9 @@ from hub.cluster.leases import Leases
 from hub.cluster.renewals import Renewals
 from hub.cluster.scripts import STRIKE
 from hub.cluster.words import decode_share
-from hub.store.calls import Calls, Command, Reply, StoreAway
+from hub.store.calls import Calls, Reply, StoreAway
 from hub.store.guard import guard
+from hub.store.tasks import doze, finish
 
 log = logging.getLogger("hub.cluster")
 _guarded = guard(log, "what the roster answered met a bug")
@@ -142,10 +143,7 @@ class Roster:
         """Do what waits, if that is done within `deadline_s`, and end."""
         self._stopping = True
         self._wake.set()
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=deadline_s)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await finish(self._task, deadline_s=deadline_s)
 
     async def _run(self) -> None:
         try:
@@ -159,9 +157,7 @@ class Roster:
 
     async def _sleep(self) -> None:
         if not self._wake.is_set() and not self._queue:
-            timer = self._loop.call_later(self._round_s / SLICES, self._wake.set)
-            await self._wake.wait()
-            timer.cancel()
+            await doze(self._wake, self._round_s / SLICES)
         self._wake.clear()
 
     async def _round_trip(self) -> bool:
@@ -170,7 +166,7 @@ class Roster:
         turn = self._leases.turn
         try:
             commands = [a.command(user, self._node_id, turn, self._ttl_ms) for user, a in batch.items()]
-            replies = await self._ask(commands)
+            replies = await self._calls.ask(commands)
             hashes = {user_id: self._read(reply) for user_id, reply in zip(batch, replies, strict=True)}
             await self._meet_strangers(hashes)
             self._settle(hashes)
@@ -231,7 +227,7 @@ class Roster:
             for node_id, raw in (fields or {}).items()
             if node_id not in self._leases.live
         ]
-        self.struck += sum(reply == 1 for reply in await self._ask(strikes))
+        self.struck += sum(reply == 1 for reply in await self._calls.ask(strikes))
 
     def _renew_due(self) -> None:
         if self._stopping:
@@ -265,9 +261,7 @@ class Roster:
 
     def _go_away(self, why: str) -> None:
         self.outages += 1
-        log.warning(
-            "cluster: Redis is away, where others are connected isn't known: %s", why.partition(", with args")[0]
-        )
+        log.warning("cluster: Redis is away, where others are connected isn't known: %s", why)
         lately = self._monotonic() - self._back_at < LOOK_MOST_S
         self._pause_s = min(2 * self._pause_s, LOOK_MOST_S) if lately else LOOK_S
         self._failed = list(self._under_way)
@@ -285,9 +279,7 @@ class Roster:
         """Return when Redis can be asked again and this node's lease is there, or when the hub stops."""
         while not self._stopping:
             self._wake.clear()
-            timer = self._loop.call_later(self._pause_s, self._wake.set)
-            await self._wake.wait()
-            timer.cancel()
+            await doze(self._wake, self._pause_s)
             if self._available() and await self._answers_again():
                 self._come_back()
                 return
@@ -296,7 +288,7 @@ class Roster:
         """Ask once more what failed, without writing: in a cluster it may be one shard that is away."""
         try:
             await self._leases.look()
-            await self._ask([("HGETALL", keys.here(user_id)) for user_id in self._failed])
+            await self._calls.ask([("HGETALL", keys.here(user_id)) for user_id in self._failed])
         except StoreAway:
             return False
         except Exception:
@@ -310,10 +302,6 @@ class Roster:
         self._back_at = self._round_at = self._monotonic()
         self._renewals = Renewals(())
         _guarded(self._anew)
-
-    async def _ask(self, commands: Sequence[Command]) -> list[Reply]:
-        async with self._calls.bounded():
-            return await self._calls.run(commands)
 
 
 def _answers(batch: Mapping[UserId, Asked]) -> Iterable[Answer]:

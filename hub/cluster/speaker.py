@@ -10,6 +10,7 @@ from hub.cluster import keys
 from hub.cluster.outbox import Outbox, Parcel
 from hub.cluster.words import encode_word
 from hub.store.calls import Calls, StoreAway
+from hub.store.tasks import doze, finish
 
 log = logging.getLogger("hub.cluster")
 
@@ -87,10 +88,7 @@ class Speaker:
         """Publish what waits and the last pulses, if that is done within `deadline_s`, and end."""
         self._stopping = True
         self._wake.set()
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=deadline_s)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await finish(self._task, deadline_s=deadline_s)
         if self._pulse is not None:
             self._pulse.cancel()
 
@@ -129,8 +127,7 @@ class Speaker:
 
     async def _publish(self, parcels: list[Parcel]) -> None:
         try:
-            async with self._calls.bounded():
-                replies = await self._calls.run([("SPUBLISH", keys.channel(p.node_id), p.payload) for p in parcels])
+            replies = await self._calls.ask([("SPUBLISH", keys.channel(p.node_id), p.payload) for p in parcels])
         except StoreAway:
             self._outbox.pulses.update(parcel.node_id for parcel in parcels)
             raise
@@ -153,15 +150,13 @@ class Speaker:
         self.outages += 1
         self._away = True
         self._outbox.drop_all()
-        log.warning("cluster: Redis is away, nothing is said to other nodes: %s", why.partition(", with args")[0])
+        log.warning("cluster: Redis is away, nothing is said to other nodes: %s", why)
 
     async def _wait_for_redis(self) -> None:
         """Return when the pulses for what was dropped are published, or when the hub stops."""
         while not self._stopping:
             self._wake.clear()
-            timer = self._loop.call_later(LOOK_S, self._wake.set)
-            await self._wake.wait()
-            timer.cancel()
+            await doze(self._wake, LOOK_S)
             if self._available() and await self._answers_again():
                 self._away = False
                 self._plan_pulses()
@@ -170,8 +165,7 @@ class Speaker:
 
     async def _answers_again(self) -> bool:
         try:
-            async with self._calls.bounded():
-                await self._calls.run([("PING",)])
+            await self._calls.ask([("PING",)])
             await self._publish(self._outbox.take_pulses())
         except StoreAway:
             return False

@@ -14,6 +14,7 @@ from hub.events.listener import Listener
 from hub.presence import keys
 from hub.store.calls import Calls, Command, Reply, StoreAway
 from hub.store.client import Client
+from hub.store.tasks import finish
 
 log = logging.getLogger("hub.events")
 
@@ -58,9 +59,7 @@ class PresenceEvents:
     async def stop(self) -> None:
         """End all listeners, and stop reading."""
         self.close()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await finish(self._task)
 
     @contextmanager
     def listen(self, after: Offset | None) -> Iterator[Listener]:
@@ -97,8 +96,7 @@ class PresenceEvents:
         reads: list[Command] = [
             ("XREAD", "COUNT", PAGE, "STREAMS", keys.STREAM, str(at)) for at in places if at is not None
         ]
-        async with self._calls.bounded():
-            replies = await self._calls.run([*reads, *_ENDS])
+        replies = await self._calls.ask([*reads, *_ENDS])
         if any(isinstance(reply, ResponseError) for reply in replies):
             return  # Another program uses the key for something else.
         *pages, oldest, newest = replies

@@ -18,6 +18,7 @@ from hub.journal.scripts import scripts_for
 from hub.store.calls import Calls, Reply, StoreAway
 from hub.store.client import Client
 from hub.store.guard import guard
+from hub.store.tasks import finish
 
 log = logging.getLogger("hub.journal")
 _guarded = guard(log, "what the journal answered met a bug")
@@ -139,10 +140,7 @@ class RedisJournal:
         """Write what is pending, if that is done within `deadline_s`, and end."""
         self._stopping = True
         self._wake.set()
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=deadline_s)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await finish(self._task, deadline_s=deadline_s)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -194,8 +192,7 @@ class RedisJournal:
             return True
         try:
             commands = [asked.command(self._scripts) for asked in batch] or [_PING]
-            async with self._calls.bounded():
-                replies = await self._calls.run(commands)
+            replies = await self._calls.ask(commands)
         except StoreAway as error:
             self._go_away(str(error))
             return False
@@ -229,8 +226,7 @@ class RedisJournal:
         if not self._away:
             self._away = True
             self.outages += 1
-            # Redis repeats the arguments of a command that it doesn't know.
-            log.warning("journal: Redis is away, what desktops say waits: %s", why.partition(", with args")[0])
+            log.warning("journal: Redis is away, what desktops say waits: %s", why)
         for asked in chain(batch, self._pending.take_reads()):
             if isinstance(asked, Read):
                 _guarded(asked.answer, None)

@@ -19,6 +19,7 @@ from hub.mail.sweep import Sweeper
 from hub.store.calls import Calls, Command, Reply, StoreAway
 from hub.store.client import Client
 from hub.store.guard import guard
+from hub.store.tasks import doze, finish
 
 log = logging.getLogger("hub.mail")
 _guarded = guard(log, "taking an answer of the mailroom failed")
@@ -151,10 +152,7 @@ class RedisMailroom:
         """Do what waits, if that is done within `deadline_s`, and end."""
         self._stopping = True
         self._wake.set()
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=deadline_s)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await finish(self._task, deadline_s=deadline_s)
 
     def _ask(self, request: requests.Request) -> None:
         closed = self._away_since is not None or self._stopping or self._task is None
@@ -224,8 +222,7 @@ class RedisMailroom:
     async def _greet(self) -> None:
         """Ask whether Redis takes writes, and load the scripts: what a batch does without one is done out of order."""
         loads: list[Command] = [("SCRIPT", "LOAD", script.text) for script in self._scripts.all]
-        async with self._calls.bounded():
-            await self._calls.run([_PROBE, *loads])
+        await self._calls.ask([_PROBE, *loads])
         self._greeted = True
 
     async def _sleep(self) -> None:
@@ -236,16 +233,13 @@ class RedisMailroom:
             if self._loop.time() >= due_at:
                 return
             self._wake.clear()
-            timer = self._loop.call_at(due_at, self._wake.set)
-            await self._wake.wait()
-            timer.cancel()
+            await doze(self._wake, due_at - self._loop.time())
 
     async def _send(self) -> None:
         self._sent = self._take()
         commands = [request.command(self._scripts) for request in self._sent]
         commands += self._index(self._sent)
-        async with self._calls.bounded():
-            replies = await self._calls.run(commands)
+        replies = await self._calls.ask(commands)
         sent, self._sent = self._sent, []
         for request, reply in zip(sent, replies, strict=False):
             _guarded(request.answered, reply, self.ledger)
@@ -279,8 +273,7 @@ class RedisMailroom:
         while self._owed:
             batch = [self._owed.popleft() for _ in range(min(BATCH, len(self._owed)))]
             try:
-                async with self._calls.bounded():
-                    replies = await self._calls.run([command for command, _ in batch])
+                replies = await self._calls.ask([command for command, _ in batch])
             except (StoreAway, asyncio.CancelledError):
                 self._owed.extendleft(reversed(batch))
                 raise

@@ -100,5 +100,4 @@ class Sweeper:
         return walk.reached != ""
 
     async def _ask(self, *commands: Command) -> list[Reply]:
-        async with self._calls.bounded():
-            return await self._calls.run(commands)
+        return await self._calls.ask(commands)

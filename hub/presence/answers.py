@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from actors.ids import ConnectionId, DesktopId, NodeId, UserId
-from actors.messages import CameOnline, PresenceChange
 
 PresenceState: TypeAlias = Literal["online", "offline", "unknown"]
 """`unknown`: Redis could not be asked. A desktop that nobody has ever seen is `offline`."""
@@ -51,11 +50,3 @@ class StreamEntry:
     state: Literal["online", "offline"]
     reason: str
     at: int
-
-
-def entry_of(change: PresenceChange) -> StreamEntry:
-    """Return what the stream is told of a change, if it is told."""
-    record = change.record
-    if isinstance(change, CameOnline):
-        return StreamEntry(record.desktop_id, record.user_id, "online", "", record.last_seen)
-    return StreamEntry(record.desktop_id, record.user_id, "offline", change.reason, change.at)

@@ -14,6 +14,7 @@ from hub.presence.rounds import Round
 from hub.presence.store import LifeSigns, OwnerChanged, RedisPresenceStore
 from hub.store.calls import StoreAway
 from hub.store.guard import guard
+from hub.store.tasks import doze, finish
 
 log = logging.getLogger("hub.presence")
 _guarded = guard(log, "being told of a desktop's former owner failed")
@@ -116,11 +117,6 @@ class PresenceMirror:
         return 0.0 if since is None else self._monotonic() - since
 
     @property
-    def written_entries(self) -> int:
-        """Stream entries that are in Redis."""
-        return self._store.appended
-
-    @property
     def dropped_entries(self) -> int:
         """Changes that were given up in an outage, as a later one of the same desktop waited, too."""
         return self._pending.dropped_entries
@@ -160,10 +156,7 @@ class PresenceMirror:
         self._wake.set()
         if self._writer is not None:
             await asyncio.wait([self._writer], timeout=deadline_s)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await finish(*self._tasks)
 
     def _own(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
@@ -243,11 +236,7 @@ class PresenceMirror:
 
     async def _sleep(self) -> None:
         if not self._wake.is_set():
-            wait = min(PULSE_S, self._round_s / SLICES)
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(wait, self._wake.set)
-            await self._wake.wait()
-            timer.cancel()
+            await doze(self._wake, min(PULSE_S, self._round_s / SLICES))
         self._wake.clear()
 
     async def _feel_pulse(self) -> None:

@@ -51,12 +51,7 @@ class RedisPresenceStore:
     record of a desktop that came online (`announce`) and, in the second one, for a renewal that found the record gone.
     It has a fence of its own (`scripts.OWN`): being accepted by the record's fence proves nothing here, since the
     record of a desktop's former owner is another key.
-
-    Attributes:
-        appended: Stream entries that this store has appended.
     """
-
-    appended: int = 0
 
     def __init__(
         self,
@@ -123,7 +118,6 @@ class RedisPresenceStore:
             replies = await self._calls.run([*map(self._commands.append, entries), *map(own, gone)])
             _tell_owners(gone, replies[len(entries) :], owner_changed)
             self._paid += debts
-            self.appended += replies[: len(entries)].count(1)
 
     async def settle(self) -> None:
         """Have Redis forget that it owes the stream what `apply` has appended; the next call would do it anyway.
@@ -185,8 +179,7 @@ class RedisPresenceStore:
         Raises:
             StoreAway: If Redis can't be asked, or takes no writes.
         """
-        async with self._calls.bounded():
-            await self._calls.run([("SET", keys.mark(node_id), "1", "PX", self._ttl_ms)])
+        await self._calls.ask([("SET", keys.mark(node_id), "1", "PX", self._ttl_ms)])
 
     async def clear_earlier_lives(self, node_name: str, node_id: NodeId) -> int:
         """End the records of all other lives of a node's name, each with a stream entry `node_lost`.
@@ -220,8 +213,7 @@ class RedisPresenceStore:
             StoreAway: If Redis can't be asked; call it again.
         """
         ended = await self._clean_up.clear(lambda node: node == node_id)
-        async with self._calls.bounded():
-            await self._calls.run([("DEL", keys.mark(node_id))])
+        await self._calls.ask([("DEL", keys.mark(node_id))])
         return ended
 
     async def _run_and_strike(self, commands: Sequence[Command]) -> list[Reply]:

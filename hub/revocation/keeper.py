@@ -14,6 +14,7 @@ from hub.revocation.entries import read_revocation
 from hub.revocation.known import MOST, KnownRevocations, Revocation, Target
 from hub.revocation.stream import PAGE, Entry, RevocationStream
 from hub.store.calls import StoreAway
+from hub.store.tasks import finish
 
 log = logging.getLogger("hub.revocation")
 
@@ -119,9 +120,7 @@ class RevocationKeeper:
 
     async def stop(self) -> None:
         """End; what Redis never took is lost, and was answered so."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await finish(self._task)
         if self._unwritten and not self._takes_writes:
             log.warning("%d revocations never reached Redis: they are to be asked for again", len(self._unwritten))
 

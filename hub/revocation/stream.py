@@ -52,8 +52,7 @@ class RevocationStream:
         await self._ask(*added, ("XTRIM", STREAM, "MINID", "~", oldest))
 
     async def _ask(self, *commands: Command) -> list[Reply]:
-        async with self._calls.bounded():
-            replies = await self._calls.run(commands)
+        replies = await self._calls.ask(commands)
         for reply in replies:
             if isinstance(reply, ResponseError):
                 raise StoreAway(f"{STREAM} is no stream: {reply}")

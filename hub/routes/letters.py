@@ -93,7 +93,7 @@ class _Counter:
 
         self._node.post.send_for_service(user_id, desktop_id, envelope, answer)
         try:
-            async with asyncio.timeout(2 * self._node.settings.redis_timeout_ms / 1000 + SPARE_S):
+            async with asyncio.timeout(2 * self._node.settings.redis_timeout_s + SPARE_S):
                 return await answered
         except TimeoutError:
             raise _unavailable("what became of the message isn't known yet; send it again, with its id") from None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
 
 from redis.asyncio import Redis
@@ -13,7 +13,7 @@ from hub.store.exchange import CHUNK, Command, Pool, Reply, StoreAway
 from hub.store.script import Script
 from hub.store.servers import Servers, SingleServer
 
-__all__ = ["CHUNK", "Calls", "Command", "Reply", "StoreAway", "servers_of"]
+__all__ = ["CHUNK", "Calls", "Command", "Reply", "StoreAway", "bounded", "servers_of"]
 
 
 class Calls:
@@ -37,20 +37,18 @@ class Calls:
         self._scripts = scripts
         self._chunk = chunk
 
-    @asynccontextmanager
-    async def bounded(self) -> AsyncIterator[None]:
-        """Give everything inside one deadline.
+    def bounded(self) -> AbstractAsyncContextManager[None]:
+        """Give everything inside one deadline; see `bounded`."""
+        return bounded(self._timeout_s)
+
+    async def ask(self, commands: Sequence[Command]) -> list[Reply]:
+        """Run one batch within the deadline; see `run`.
 
         Raises:
-            StoreAway: If it passes, or if Redis can't be asked.
+            StoreAway: If there is no answer in time, or if Redis can't be asked.
         """
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                yield
-        except TimeoutError as error:
-            raise StoreAway(f"no answer within {self._timeout_s:g} s") from error
-        except (RedisError, OSError) as error:
-            raise StoreAway(f"{type(error).__name__}: {error}") from error
+        async with self.bounded():
+            return await self.run(commands)
 
     async def run(self, commands: Sequence[Command], at: Servers | None = None) -> list[Reply]:
         """Send all commands at once and return their answers in order. Call it inside `bounded`.
@@ -89,6 +87,22 @@ class Calls:
     async def on_every_master(self, command: Command) -> list[Reply]:
         """Ask each server that takes writes, and return all answers. Call it inside `bounded`; raises as `run` does."""
         return [(await self.run([command], master))[0] for master in await self.masters()]
+
+
+@asynccontextmanager
+async def bounded(timeout_s: float) -> AsyncIterator[None]:
+    """Give everything inside one deadline.
+
+    Raises:
+        StoreAway: If it passes, or if Redis can't be asked.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError as error:
+        raise StoreAway(f"no answer within {timeout_s:g} s") from error
+    except (RedisError, OSError) as error:
+        raise StoreAway(f"{type(error).__name__}: {error}") from error
 
 
 def servers_of(client: Client) -> Servers:

@@ -19,7 +19,14 @@ Reply: TypeAlias = Any
 
 
 class StoreAway(Exception):  # noqa: N818 - says what happened
-    """Redis can't be asked: down, hung, loading, read-only, busy, out of memory, or it refuses us."""
+    """Redis can't be asked: down, hung, loading, read-only, busy, out of memory, or it refuses us.
+
+    The text says why, and is fit for a log: Redis repeats the arguments of a command that it doesn't know, and those,
+    which may be what people wrote, are cut off.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why.partition(", with args")[0])
 
 
 LARGE = 512

@@ -9,9 +9,8 @@ import asyncio
 from typing import Any
 
 import hiredis
-from redis.exceptions import RedisError
 
-from hub.store.calls import StoreAway, servers_of
+from hub.store.calls import StoreAway, bounded, servers_of
 from hub.store.client import Client
 from hub.store.exchange import Connection, pack
 
@@ -60,14 +59,8 @@ class Subscription:
             StoreAway: If that can't be done in time.
         """
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with bounded(self._timeout_s):
                 await self._subscribe()
-        except TimeoutError as error:
-            await self._give_up()
-            raise StoreAway(f"no answer within {self._timeout_s:g} s") from error
-        except (RedisError, OSError) as error:
-            await self._give_up()
-            raise StoreAway(f"{type(error).__name__}: {error}") from error
         except BaseException:
             await self._give_up()
             raise

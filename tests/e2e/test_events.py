@@ -26,15 +26,6 @@ ESTABLISHED = "01"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    """The store of `eager_hub`. Who harms it has it back in the end."""
-    server = ValkeyServer("--appendonly", "yes")
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
 def eager_hub(server: ValkeyServer) -> Iterator[HubProcess]:
     """A hub that says often that a stream lives and cuts off slow readers soon, and whose Redis is away at times."""
     settings = {"HUB_REDIS_URL": server.url, "HUB_WRITE_STALL_S": "1", "HUB_OFFLINE_GRACE_S": "0"}

@@ -2,11 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.support.clients import Message, absent_desktop, desktop, mobile, new_name, say
 from tests.support.hub_process import HubProcess
@@ -16,25 +14,6 @@ from tests.support.replays import until
 from tests.support.valkey import ValkeyServer
 
 pytest_plugins = ("tests.support.hub_fixtures",)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    """The store of `frail_hub`. Who harms it has it back in the end."""
-    server = ValkeyServer("--appendonly", "yes")
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def frail_hub(server: ValkeyServer) -> Iterator[HubProcess]:
-    """A hub whose Redis is away at times."""
-    hub = HubProcess({"HUB_REDIS_URL": server.url})
-    try:
-        yield hub.start()
-    finally:
-        hub.close()
 
 
 class Service:

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,25 +10,6 @@ from tests.support.clients import WAIT_S, Message, Peer, absent_desktop, desktop
 from tests.support.hub_process import HubProcess
 from tests.support.replays import until
 from tests.support.valkey import ValkeyServer
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ValkeyServer]:
-    """The store of `frail_hub`. Who harms it has it back in the end."""
-    server = ValkeyServer("--appendonly", "yes")
-    server.start()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="module")
-def frail_hub(server: ValkeyServer) -> Iterator[HubProcess]:
-    """A hub whose Redis is away at times."""
-    hub = HubProcess({"HUB_REDIS_URL": server.url, "HUB_RATE_LIMIT": "off"})
-    try:
-        yield hub.start()
-    finally:
-        hub.close()
 
 
 async def refusal(phone: Peer, message_id: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from actors.ids import DesktopId, NodeId, UserId
 from actors.messages import CameOnline, KnownDesktop, PresenceChange, PresenceRecord, WentOffline
-from hub.presence.answers import PresenceAnswer, StreamEntry, entry_of
+from hub.presence.answers import PresenceAnswer, StreamEntry
 from hub.presence.pending import Key, key_of
 
 
@@ -78,7 +78,7 @@ class ModelStore:
             taken = False
         else:
             if held is None and (change.announce or self._told_offline(key)):
-                self.stream.append(entry_of(change))
+                self.stream.append(_entry_of(change))
             self.records[key] = record
             seen = self._seen.setdefault(record.user_id, {})
             added = record.desktop_id not in seen
@@ -101,7 +101,7 @@ class ModelStore:
             self._remember(change)
 
     def _leave(self, change: WentOffline) -> None:
-        self.stream.append(entry_of(change))
+        self.stream.append(_entry_of(change))
         self._remember(change)
 
     def _remember(self, change: WentOffline) -> None:
@@ -121,3 +121,10 @@ class ModelStore:
             oldest = min(seen, key=lambda each: (seen[each], each))
             del seen[oldest]
             self._known.pop((user_id, oldest), None)
+
+
+def _entry_of(change: PresenceChange) -> StreamEntry:
+    record = change.record
+    if isinstance(change, CameOnline):
+        return StreamEntry(record.desktop_id, record.user_id, "online", "", record.last_seen)
+    return StreamEntry(record.desktop_id, record.user_id, "offline", change.reason, change.at)

@@ -87,6 +87,10 @@ def test_settings_never_change() -> None:
         load_settings(GOOD).port = 1
 
 
+def test_the_wait_for_redis_is_there_in_seconds_too() -> None:
+    assert load_settings({**GOOD, "HUB_REDIS_TIMEOUT_MS": "250"}).redis_timeout_s == 0.25
+
+
 def test_intervals_follow_the_timeout() -> None:
     settings = load_settings({**GOOD, "HUB_HEARTBEAT_TIMEOUT_S": "2"})
     assert (settings.heartbeat_interval_s, settings.ping_interval_s) == (0.5, 0.5)

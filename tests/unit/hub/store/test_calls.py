@@ -96,6 +96,22 @@ async def test_any_other_refusal_is_an_outage(client: Redis) -> None:
             await calls.run([("NO-SUCH-COMMAND",)])
 
 
+async def test_no_argument_of_a_command_is_in_the_text_of_an_outage(client: Redis) -> None:
+    """Redis repeats those of a command that it doesn't know, and some are what people wrote."""
+    calls = Calls(client, 5, ALL)
+    with pytest.raises(StoreAway) as raised:
+        async with calls.bounded():
+            await calls.run([("NO-SUCH-COMMAND", "what people wrote")])
+    assert "what people wrote" in str(raised.value.__cause__)
+    assert str(raised.value) == "ResponseError: unknown command 'NO-SUCH-COMMAND'"
+
+
+async def test_one_batch_has_a_deadline_of_its_own(client: Redis) -> None:
+    assert await Calls(client, 5, ()).ask([("ECHO", "a"), ("ECHO", "b")]) == [b"a", b"b"]
+    with pytest.raises(StoreAway, match=r"within 0\.05 s"):
+        await Calls(client, 0.05, ()).ask([("BLPOP", "nothing", 5)])
+
+
 async def test_the_deadline_holds_for_all_inside(client: Redis, valkey: ValkeyServer) -> None:
     calls = Calls(client, 0.05, ALL)
     with pytest.raises(StoreAway, match=r"within 0\.05 s"):
