@@ -1,6 +1,7 @@
 """A desktop's connection: what it may say, what becomes of it, and how it gets its mail."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 from actors.closing import CloseReason
@@ -118,7 +119,8 @@ class DesktopConnection(Connection):
                 desk.ring.follow(desk.follows)
         self._ring = desk.ring
         self._ring.open(self.epoch)
-        self._around.journal.open(who.user_id, who.desktop_id, self.epoch, self._stale)
+        behind = partial(self._supervisor.neighbours.relaying.doubt, desk)  # Another node may have had it in between.
+        self._around.journal.open(who.user_id, who.desktop_id, self.epoch, self._stale, behind)
         return self._ring
 
     def _wait_for_the_journal(self) -> None:
@@ -245,7 +247,7 @@ class DesktopConnection(Connection):
             who, end = self.identity, ring.head
             self._around.journal.close(who.user_id, who.desktop_id, end)
         if desk is not None:
-            self._supervisor.neighbours.relaying.end(desk, end)
+            self._supervisor.neighbours.fanout.end(desk, end)
 
     def _tags(self) -> dict[str, object]:
         return {**super()._tags(), "desktop_id": self.identity.desktop_id}

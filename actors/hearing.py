@@ -66,15 +66,10 @@ def without_those_ahead(
     for phone, at in ahead.items():
         if phone not in listeners:
             continue
-        known = (
-            at.seq + 1 - taken.first.seq
-            if at.epoch == taken.first.epoch
-            else 0
-            if at < taken.first
-            else len(taken.frames)
-        )
-        for frame in taken.frames[max(0, known) :]:
-            phone.offer(frame, now)
-        if at > last:
+        if at <= last:
+            known = at.seq + 1 - taken.first.seq if at.epoch == taken.first.epoch else 0
+            for frame in taken.frames[max(0, known) :]:
+                phone.offer(frame, now)
+        else:
             copy.ahead[phone] = at
     return tuple(phone for phone in listeners if phone not in ahead)

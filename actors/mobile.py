@@ -138,8 +138,15 @@ class MobileConnection(Connection):
         self.offer(self._around.codec.notice(resumed), self._around.clock.monotonic())
 
     def reached(self, desktop_id: DesktopId) -> Offset | None:
-        """Up to where the phone had everything of a desktop when it was last given what it missed; None: never."""
+        """Up to where the phone had everything of a desktop when that was last written down; None: never."""
         return self._reached.get(desktop_id)
+
+    def stands(self, desktop_id: DesktopId, at: Offset) -> None:
+        """The phone had everything of a desktop up to `at`, which this node forgets; no-op for one that is behind."""
+        if not self._resume or desktop_id not in self._resume:
+            self._reached[desktop_id] = at
+            if len(self._reached) > self._around.policy.max_known:
+                del self._reached[next(iter(self._reached))]
 
     def fell_behind(self, desktop_id: DesktopId, at: Offset) -> None:
         """Something that a desktop said behind `at` didn't come to this node: give the phone what can be had."""

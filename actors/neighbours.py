@@ -6,6 +6,7 @@ from itertools import count
 
 from actors.closing import CloseReason
 from actors.elsewhere import NODE_LOST, Elsewhere, Joined, Look
+from actors.fanout import FanOut
 from actors.ids import DesktopId, DeviceId, Epoch, NodeId, UserId
 from actors.mail import Sender
 from actors.nodes import Disowned, Ended, Gone, HeldDesktop, Listen, Outdated, Pieces, Share, Shared
@@ -39,7 +40,8 @@ class Neighbours:
         self._registry = registry
         self.relaying = Relaying(around, registry, supervisor.came_elsewhere)
         self._users: dict[UserId, Elsewhere] = {}
-        self._taking = Taking(around, registry, self.relaying, supervisor, self._users, self._enter_soon)
+        self.fanout = FanOut(around, registry, self.relaying.doubt)
+        self._taking = Taking(around, registry, self.relaying, self.fanout, supervisor, self._users, self._enter_soon)
         self._changed: dict[UserId, None] = {}
         self._versions = count(1)
         self._missed: dict[NodeId | None, None] = {}
@@ -111,7 +113,7 @@ class Neighbours:
             case Pieces():
                 self.relaying.hear_pieces(node_id, word)
             case Listen():
-                self.relaying.listen(node_id, word)
+                self.fanout.listen(node_id, word)
             case Shared(user_id, share, gone):
                 self._taking.take(user_id, node_id, share, gone, ())
             case Ended():
@@ -143,8 +145,7 @@ class Neighbours:
         for user_id, here in self._users.items():
             if not here.shares and node_id is not None:
                 continue
-            user = self._registry.users.get(user_id)
-            for desktop in () if user is None else list(user.desktops.values()):
+            for desktop in self._registry.desktops_of(user_id):
                 self.relaying.missed(desktop, node_id)
                 if desktop.connection is not None:
                     desktop.connection.look_for_mail()
@@ -155,8 +156,7 @@ class Neighbours:
             share = here.shares.get(node_id)
             if share is None:
                 continue
-            user = self._registry.users.get(user_id)
-            for desktop in () if user is None else list(user.desktops.values()):
+            for desktop in self._registry.desktops_of(user_id):
                 self.relaying.gone(desktop, node_id)
             now_ms = self._around.clock.wall_ms()
             lost = tuple(Gone(each.desktop_id, each.epoch, now_ms, NODE_LOST) for each in share.desktops)
@@ -262,8 +262,7 @@ class Neighbours:
 
     def _believe_those_here(self, user_id: UserId) -> None:
         """No node has a newer connection of the desktops that are connected here."""
-        user = self._registry.users.get(user_id)
-        for desktop in () if user is None else user.desktops.values():
+        for desktop in self._registry.desktops_of(user_id):
             desktop.doubtful &= desktop.connection is None
 
     def _keep_limits(self, user_id: UserId, here: Elsewhere, newcomers: Sequence[Joined]) -> None:
@@ -283,11 +282,11 @@ class Neighbours:
 
     def _listen_to_all(self, user_id: UserId) -> None:
         """Listen to what is elsewhere if phones are here, and to nothing if not."""
-        user = self._registry.users.get(user_id)
-        for desktop in () if user is None else list(user.desktops.values()):
+        phones = self._registry.phones_of(user_id)
+        for desktop in self._registry.desktops_of(user_id):
             if desktop.holder is None:
                 continue
-            if user is not None and not user.mobiles:
+            if not phones:
                 self.relaying.unheard(desktop)
             elif desktop.copy is None:
                 self.relaying.held(desktop, untold=True, watched=False)

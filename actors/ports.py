@@ -216,8 +216,15 @@ class Journal(Protocol):
     crowded: bool
     """Whether writes come faster than they are done."""
 
-    def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: Callable[[Epoch], None]) -> None:
-        """A connection is about to say its first message.
+    def open(
+        self,
+        user_id: UserId,
+        desktop_id: DesktopId,
+        epoch: Epoch,
+        stale: Callable[[Epoch], None],
+        behind: Callable[[Epoch], None],
+    ) -> None:
+        """A connection is about to say its first message; `behind` is told which one wrote before it, if any did.
 
         `stale` is called if a newer epoch has written already, with that: nothing of this one is kept.
         """

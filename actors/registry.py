@@ -16,6 +16,7 @@ from actors.ids import DesktopId, DeviceId, Epoch, NodeId, UserId
 from actors.messages import DesktopIdentity, KnownDesktop, MobileIdentity
 from actors.nodes import HeldDesktop
 from actors.offsets import Offset
+from actors.order import Order
 from actors.relay import Relay
 from actors.ring import Ring
 
@@ -42,7 +43,7 @@ class Desktop(Generic[D, M]):
         copy: What came from there.
         follows: Where the connection before the one that is here ended, if that was elsewhere and is known.
         doubtful: It may have been connected elsewhere since it was last heard, without this node's knowing.
-        trusted: Epochs of two connections, on different nodes, between which none is known to have been.
+        order: What is known of the order of its connections.
         relays: The nodes whose phones hear it, while it is connected here.
     """
 
@@ -57,6 +58,7 @@ class Desktop(Generic[D, M]):
         "last_seen",
         "listeners",
         "name",
+        "order",
         "owner",
         "platform",
         "reason",
@@ -64,7 +66,6 @@ class Desktop(Generic[D, M]):
         "ring",
         "since",
         "standing",
-        "trusted",
     )
 
     def __init__(self, desktop_id: DesktopId, owner: UserId) -> None:
@@ -75,7 +76,7 @@ class Desktop(Generic[D, M]):
         self.copy: Copy | None = None
         self.follows: Offset | None = None
         self.doubtful = False
-        self.trusted: tuple[Epoch, Epoch] | None = None
+        self.order = Order()
         self.relays: dict[NodeId, Relay] = {}
         self.listeners: tuple[M | Relay, ...] = ()
         self.ring: Ring | None = None
@@ -195,6 +196,16 @@ class Registry(Generic[D, M]):
         """The desktop if it is this user's; another user's is as good as unknown."""
         user = self.users.get(user_id)
         return None if user is None else user.desktops.get(desktop_id)
+
+    def phones_of(self, user_id: UserId) -> tuple[M, ...]:
+        """The user's phones that are connected here."""
+        user = self.users.get(user_id)
+        return () if user is None else user.listeners
+
+    def desktops_of(self, user_id: UserId) -> tuple[Desktop[D, M], ...]:
+        """The user's desktops that are known here: none if nobody of the user is connected here."""
+        user = self.users.get(user_id)
+        return () if user is None else tuple(user.desktops.values())
 
     def present(self) -> Iterator[Desktop[D, M]]:
         """All desktops that are to be seen as online."""

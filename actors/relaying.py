@@ -1,4 +1,4 @@
-"""What desktops say, from node to node: listening to desktops that are elsewhere, and letting others listen (ADR 0011).
+"""What desktops say, from node to node: listening to desktops that are elsewhere (ADR 0011).
 
 The node that has the phones asks; so what a lost word spoils, the next asking mends.
 """
@@ -15,7 +15,6 @@ from actors.nodes import Ended, Listen, Pieces
 from actors.notices import place
 from actors.offsets import Offset
 from actors.registry import Desktop, Registry
-from actors.relay import Relay
 from actors.routes import DesktopRoute, MobileRoute
 from actors.surroundings import Surroundings
 
@@ -90,8 +89,9 @@ class Relaying:
         waiting = self._drop(desktop)
         doubtful, desktop.doubtful = desktop.doubtful, False
         ended = not doubtful and (copy is None or copy.finished)
-        if desktop.ring is not None and ended:
-            desktop.trusted = (desktop.ring.epoch, desktop.epoch)
+        heard = self._heard_last(desktop, copy) if ended else None
+        if heard is not None:
+            self._followed(desktop, heard, desktop.epoch)
         if copy is None and doubtful and desktop.ring is not None:
             self.give_up_ring(desktop)
         if copy is not None and not ended:
@@ -105,18 +105,24 @@ class Relaying:
         return untold
 
     def doubt(self, desktop: Desk, epoch: Epoch) -> None:
-        """There was a connection of this epoch, which nobody knew of: what it said is missing, and phones are told."""
-        if desktop.trusted is None or not desktop.trusted[0] < epoch < desktop.trusted[1]:
-            return
-        newer, desktop.trusted = desktop.trusted[1], None
+        """There was a connection of this epoch: if nobody knew of it, what it said is missing, and phones are told."""
+        handover = self._handovers.get(desktop.desktop_id)
+        if handover is not None and handover.at.epoch < epoch < desktop.epoch:  # What is waited for isn't all.
+            self._hand_over(desktop.desktop_id)
+        newer = desktop.order.there_was(epoch)
+        if newer is not None:
+            self._lost_before(desktop, newer)
+
+    def _lost_before(self, desktop: Desk, newer: int) -> None:
+        """What was said before the connection of this epoch isn't all here, and can't be had: phones are told."""
         if desktop.ring is not None and desktop.ring.epoch >= newer:
-            desktop.ring.cut(newer)
+            desktop.ring.cut(Epoch(newer))
         else:
             desktop.ring = None
             if desktop.copy is not None:
                 desktop.copy.ring = None
-        user, at = self._registry.users.get(desktop.owner), place(desktop) or Offset(newer, 0)
-        for phone in () if user is None else user.listeners:
+        at = place(desktop) or Offset(newer, 0)
+        for phone in self._registry.phones_of(desktop.owner):
             phone.missed(desktop.desktop_id, at)
 
     def give_up_ring(self, desktop: Desk) -> None:
@@ -130,6 +136,14 @@ class Relaying:
         waiting = self._drop(desktop)
         desktop.copy = desktop.ring = None
         _call(waiting)
+
+    def disowned(self, desktop: Desk) -> None:
+        """The desktop is another user's now; if it becomes this user's again, phones go on where they stand."""
+        at = _heard_up_to(desktop, desktop.copy)
+        if at is not None:
+            for phone in self._registry.phones_of(desktop.owner):
+                phone.stands(desktop.desktop_id, at)
+        _call(self._drop(desktop))
 
     def forget(self, user_id: UserId) -> None:
         """Nobody of the user is here any more."""
@@ -159,6 +173,8 @@ class Relaying:
 
     def caught_up(self, desktop: Desk, phone: MobileRoute, at: Offset) -> None:
         """A phone that was behind hears the desktop from now on; it has everything up to `at`."""
+        if at.epoch < desktop.epoch:
+            desktop.order.seems_to_follow(at.epoch, desktop.epoch)
         copy = desktop.copy
         if copy is not None and (copy.at is None or at > copy.at):  # It had some from the journal.
             copy.ahead[phone] = at
@@ -190,8 +206,6 @@ class Relaying:
         desktop.ring = copy.ring
         if at is None and copy.at is not None:
             self._mend_those_left(desktop, copy, copy.at)
-        if taken.frames and taken.missed_from is None and at is not None and pieces.epoch != at.epoch:
-            desktop.trusted = (Epoch(at.epoch), pieces.epoch)
         if taken.missed_from is not None:
             self._missed(desktop, taken.missed_from)
         now, listeners = self._around.clock.monotonic(), desktop.listeners
@@ -201,6 +215,8 @@ class Relaying:
             for phone in listeners:
                 phone.offer(frame, now)
         self._around.tallies.from_nodes += len(taken.frames) * len(listeners)
+        if taken.missed_from is None and at is not None and copy.at is not None and copy.at.epoch != at.epoch:
+            self._followed(desktop, at.epoch, copy.at.epoch)
         if taken.ask and not hearing.waits_for_end:
             self._ask(desktop, hearing, copy.at)
         if taken.heard:
@@ -223,41 +239,15 @@ class Relaying:
         if hearing is not None and hearing.waits_for_end:
             self._begin(desktop, hearing)
 
-    # -- what other nodes ask --------------------------------------------------------------------------------------
-
-    def listen(self, node_id: NodeId, listen: Listen) -> None:
-        """Let another node hear a desktop that is here, and give it what its phones miss."""
-        desktop = self._registry.find(listen.user_id, listen.desktop_id)
-        if desktop is not None and listen.after is not None:  # It may have heard a connection that is unknown here.
-            self.doubt(desktop, Epoch(listen.after.epoch))
-        if desktop is None or not desktop.here:
-            return
-        relay = desktop.relays.get(node_id)
-        if relay is None:
-            relay = Relay(
-                listen.user_id,
-                listen.desktop_id,
-                ring=lambda: desktop.ring,
-                turns=self._around.turns,
-                send=partial(self._around.cluster.send, node_id),
-            )
-            self._registry.relay_to(desktop, node_id, relay)
-        relay.answer(listen, desktop.epoch)
-        if desktop.connection is not None:
-            # What the other node's phones sent before it knew where the desktop is.
-            desktop.connection.look_for_mail()
-
-    def end(self, desktop: Desk, offset: Offset) -> None:
-        """The desktop's connection here has said its last: tell the nodes that listen."""
-        for relay in desktop.relays.values():
-            relay.end(offset)
-
-    def stop_relays(self, desktop: Desk) -> None:
-        """The desktop is elsewhere now: whoever listens, asks there."""
-        for node_id in list(desktop.relays):
-            self._registry.relay_to(desktop, node_id, None)
-
     # -- within --------------------------------------------------------------------------------------------------
+
+    def _heard_last(self, desktop: Desk, copy: Copy | None) -> int | None:
+        """Return the epoch of what phones here heard last of a desktop, or the oldest that it may be."""
+        at = _heard_up_to(desktop, copy)
+        if at is not None:
+            return at.epoch
+        reached = [phone.reached(desktop.desktop_id) for phone in self._registry.phones_of(desktop.owner)]
+        return min((each.epoch for each in reached if each is not None), default=None)
 
     def _begin(self, desktop: Desk, hearing: Hearing) -> None:
         """Ask the node that the desktop is connected to, from where the phones here stand."""
@@ -271,9 +261,8 @@ class Relaying:
         copy.ahead = ahead
         desktop.ring = copy.ring
         self._ask(desktop, hearing, copy.at)
-        if hearing.untold and hearing.watched:
-            hearing.untold = False
-            self._announce(desktop, Offset(desktop.epoch, 0))
+        if hearing.watched:
+            self._tell(desktop, hearing, Offset(desktop.epoch, 0))
         self._let_in(desktop, copy, first=first)
         _call(waiting)
 
@@ -282,8 +271,8 @@ class Relaying:
 
         `first`: this node never heard the desktop before; so one that came with less misses what is in between.
         """
-        user, at = self._registry.users.get(desktop.owner), copy.at
-        for phone in () if user is None else user.listeners:
+        at = copy.at
+        for phone in self._registry.phones_of(desktop.owner):
             reached = phone.reached(desktop.desktop_id)
             if reached is None:
                 continue
@@ -322,10 +311,14 @@ class Relaying:
         if ask >= hearing.asked and not hearing.waits_for_end:
             hearing.stop()
             desktop.doubtful = False
+        self._tell(desktop, hearing, place(desktop))
+        _call(hearing.answered(ask))
+
+    def _tell(self, desktop: Desk, hearing: Hearing, at: Offset | None) -> None:
+        """Tell the phones that the desktop is there, unless they know."""
         if hearing.untold:
             hearing.untold = False
-            self._announce(desktop, place(desktop))
-        _call(hearing.answered(ask))
+            self._announce(desktop, at)
 
     def _set_timer(self, desktop: Desk, hearing: Hearing) -> None:
         hearing.stop()
@@ -337,9 +330,7 @@ class Relaying:
         if hearing.waits_for_end:
             self._begin(desktop, hearing)
             return
-        if hearing.untold:
-            hearing.untold = False
-            self._announce(desktop, place(desktop))
+        self._tell(desktop, hearing, place(desktop))
         waiting = hearing.answered(hearing.asked)
         if desktop.copy is not None:
             self._ask(desktop, hearing, desktop.copy.at)
@@ -355,8 +346,7 @@ class Relaying:
 
     def _missed(self, desktop: Desk, at: Offset) -> None:
         """The phones that listen have everything up to here only."""
-        user = self._registry.users.get(desktop.owner)
-        for phone in () if user is None else user.listeners:
+        for phone in self._registry.phones_of(desktop.owner):
             phone.fell_behind(desktop.desktop_id, at)
 
     def _hand_over(self, desktop_id: DesktopId) -> None:
@@ -365,9 +355,16 @@ class Relaying:
             handover.timer.cancel()
             _call(handover.waiting)
 
-    @staticmethod
-    def _follow(desktop: Desk, end: Offset) -> None:
-        desktop.trusted = (Epoch(end.epoch), desktop.epoch)
+    def _followed(self, desktop: Desk, before: int, behind: int) -> bool:
+        """Phones here heard nothing in between; False: but there was something."""
+        belied = desktop.order.followed(before, behind)
+        if belied:
+            self._lost_before(desktop, behind)
+        return not belied
+
+    def _follow(self, desktop: Desk, end: Offset) -> None:
+        if not self._followed(desktop, end.epoch, desktop.epoch):
+            return
         if desktop.ring is None:
             desktop.follows = end
         else:
@@ -386,6 +383,13 @@ class Relaying:
             return []
         hearing.stop()
         return hearing.answered(hearing.asked)
+
+
+def _heard_up_to(desktop: Desk, copy: Copy | None) -> Offset | None:
+    """Return up to where phones here heard a desktop, as far as that is kept with it."""
+    if desktop.ring is not None:
+        return desktop.ring.head
+    return None if copy is None else copy.at
 
 
 def _call(waiting: list[Callable[[], object]]) -> None:

@@ -71,7 +71,11 @@ class MobileRoute(Route, Origin, Protocol):
         ...
 
     def reached(self, desktop_id: DesktopId) -> Offset | None:
-        """Up to where the phone had everything of a desktop when it was last given what it missed; None: never."""
+        """Up to where the phone had everything of a desktop when that was last written down; None: never."""
+        ...
+
+    def stands(self, desktop_id: DesktopId, at: Offset) -> None:
+        """The phone had everything of a desktop up to `at`, which this node forgets; no-op for one that is behind."""
         ...
 
     def fell_behind(self, desktop_id: DesktopId, at: Offset) -> None:

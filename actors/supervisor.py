@@ -181,6 +181,7 @@ class Supervisor:
         if record is not None:
             self._around.mirror.record(WentOffline(record, desktop.reason, at=now_ms, forget=True))
         self._went(desktop)
+        self.neighbours.relaying.disowned(desktop)
 
     def _went(self, desktop: Desk) -> None:
         """Tell the phones, here and on other nodes."""

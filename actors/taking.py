@@ -6,6 +6,7 @@ from typing import Protocol
 
 from actors.closing import CloseReason
 from actors.elsewhere import MOVED, Elsewhere, Joined, Look
+from actors.fanout import FanOut
 from actors.ids import Epoch, NodeId, UserId
 from actors.nodes import Disowned, Gone, HeldDesktop, Outdated, Share
 from actors.notices import place
@@ -61,6 +62,7 @@ class Taking:
         around: What all actors share.
         registry: The supervisor's.
         relaying: Listens to desktops that are elsewhere.
+        fanout: Lets others hear those that are here.
         affected: Is told what changed.
         users: What is known so far, of each user who has somebody here; this node's neighbours keep it.
         look_again: Has the store asked again what the others hold of a user.
@@ -71,6 +73,7 @@ class Taking:
         around: Surroundings,
         registry: Registry[DesktopRoute, MobileRoute],
         relaying: Relaying,
+        fanout: FanOut,
         affected: Affected,
         users: Mapping[UserId, Elsewhere],
         look_again: Callable[[UserId], None],
@@ -78,6 +81,7 @@ class Taking:
         self._around = around
         self._registry = registry
         self._relaying = relaying
+        self._fanout = fanout
         self._affected = affected
         self._users = users
         self._look_again = look_again
@@ -142,7 +146,7 @@ class Taking:
             self._affected.disown(joined.previous)
         if joined.superseded is not None:
             self._supersede(joined.superseded, held.epoch, newcomers)
-        self._relaying.stop_relays(desktop)
+        self._fanout.stop(desktop)
         user = self._registry.users.get(user_id)
         if user is not None and user.mobiles:
             self._listen(user, joined, was, newcomers)

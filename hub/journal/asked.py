@@ -26,6 +26,7 @@ class Open:
     desktop_id: DesktopId
     epoch: Epoch
     asked_at: float
+    behind: Callable[[Epoch], None]
     certain: bool = True
 
     @property

@@ -102,12 +102,19 @@ class RedisJournal:
         oldest = next(writes, None)
         return 0.0 if oldest is None else self._monotonic() - oldest.asked_at
 
-    def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: Callable[[Epoch], None]) -> None:
+    def open(
+        self,
+        user_id: UserId,
+        desktop_id: DesktopId,
+        epoch: Epoch,
+        stale: Callable[[Epoch], None],
+        behind: Callable[[Epoch], None],
+    ) -> None:
         """A connection is about to say its first message; `stale` is called at most once, before it closes."""
         self._when_stale[user_id, desktop_id, epoch] = stale
         if len(self._when_stale) > MOST_OPEN:
             del self._when_stale[next(iter(self._when_stale))]
-        self._write(Open(user_id, desktop_id, epoch, self._monotonic()))
+        self._write(Open(user_id, desktop_id, epoch, self._monotonic(), behind))
 
     def append(self, user_id: UserId, desktop_id: DesktopId, offset: Offset, frame: bytes) -> None:
         """Keep a durable message, as it went to the phones."""
@@ -250,6 +257,8 @@ class RedisJournal:
             self._give_up([asked])
         elif (newer := read_epoch(reply)) is None:
             self.written += 1
+            if isinstance(asked, Open) and isinstance(reply, int):
+                asked.behind(Epoch(reply))
         else:
             self.stale += 1
             stale = self._when_stale.pop((asked.user_id, asked.desktop_id, asked.epoch), None)

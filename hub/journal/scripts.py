@@ -63,7 +63,7 @@ end
 
 local function begin(after)
   add('0', 'a', after)
-  redis.call('HDEL', KEYS[2], 'end')
+  redis.call('HDEL', KEYS[2], 'end', 'before')
 end
 
 local function trim()
@@ -92,13 +92,15 @@ end
 """
 
 _OPEN = """
-if newest == ARGV[1] then return end
+if newest == ARGV[1] then return tonumber(redis.call('HGET', KEYS[2], 'before') or '') end
 local after = ''
 if ARGV[2] == '1' then
   if current then after = held[2] or '' elseif not newest then after = '0-0' end
 end
 begin(after)
 keep()
+if current then redis.call('HSET', KEYS[2], 'before', current) end
+return current and tonumber(current)
 """
 
 _APPEND = """
@@ -166,14 +168,16 @@ end
 class JournalScripts:
     """The scripts, with the limits written into them: that is less to send with each message.
 
-    Those that write answer nothing, or the newer epoch that has written already; then they have changed nothing.
+    Those that write answer nothing, or the newer epoch that has written already, as a text; then they have changed
+    nothing.
     Redis knows all of them or none (the limits stand in each): so what is asked in one batch stays in order when they
     have to be loaded (`hub.store.calls.Calls.run`).
 
     Attributes:
         open: Begin an epoch, unless it has begun. If a newer one has written, the opening behind this epoch goes: it
-            names a predecessor that wasn't the one, since this one spoke in between. ARGV: epoch, `1` if nothing of
-            this desktop was lost on the way here, so that the end of the connection before it can be trusted.
+            names a predecessor that wasn't the one, since this one spoke in between. Answers the number of the epoch
+            that wrote before, if any did. ARGV: epoch, `1` if nothing of this desktop was lost on the way here, so that
+            the end of the connection before it can be trusted.
         append: Keep a message, unless one with its number or a greater one is there. An epoch that hasn't begun
             (Redis lost its data, or the opening was lost) begins here, and what was before it isn't known.
             ARGV: epoch, number, text.

@@ -128,6 +128,18 @@ async def test_a_stale_connection_writes_nothing_and_hears_of_the_newer_one(benc
     assert bench.stale == [(5, 6), (4, 6)]
 
 
+async def test_a_connection_is_told_which_one_wrote_before_it(bench: Bench) -> None:
+    bench.open(5)
+    bench.append(5, 1)
+    bench.open(7)
+    bench.open(7)  # As after an answer that was lost.
+    bench.append(9, 1)
+    bench.open(9)
+    bench.open(8)
+    await bench.store.done()
+    assert bench.behind == [(7, 5), (7, 5)]
+
+
 async def test_a_stale_end_changes_nothing_and_a_closed_connection_hears_nothing(bench: Bench) -> None:
     bench.open(6)
     bench.open(5)
@@ -347,7 +359,7 @@ async def _compare(valkey: ValkeyServer, history: list[Step], after: Offset) -> 
         for newest in (None, 0, 2):
             page, expected = await bench.page(after, newest), await twin.page(after, newest)
             assert page == expected
-        assert bench.stale == twin.stale
+        assert (bench.stale, bench.behind) == (twin.stale, twin.behind)
 
 
 async def _take(bench: Bench, step: Step) -> None:

@@ -152,7 +152,7 @@ class NodesMachine(RuleBasedStateMachine):
     def node_is_cut_off(self, index: int) -> None:
         node = self.alive()[index % len(self.alive())]
         self.cut_off.add(node.node_id)
-        self.hub.away(node.node_id)
+        node.cut_off()
 
     @precondition(lambda self: self.cut_off)
     @rule(index=which)
@@ -164,7 +164,7 @@ class NodesMachine(RuleBasedStateMachine):
         self.expired.discard(node_id)
         for said in self.said.values():
             said.update({offset: None for offset, knows in said.items() if knows == node_id})
-        self.hub.back(node_id)
+        next(node for node in self.nodes if node.node_id == node_id).back()
         self.settle()
 
     @rule(index=which, count=st.integers(1, 5))

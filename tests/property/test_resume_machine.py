@@ -117,9 +117,16 @@ class CountingJournal:
         self.asked = 0
         self.crowded = False
 
-    def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: Callable[[Epoch], None]) -> None:
+    def open(
+        self,
+        user_id: UserId,
+        desktop_id: DesktopId,
+        epoch: Epoch,
+        stale: Callable[[Epoch], None],
+        behind: Callable[[Epoch], None],
+    ) -> None:
         self.asked += 1
-        self._journal.open(user_id, desktop_id, epoch, stale)
+        self._journal.open(user_id, desktop_id, epoch, stale, behind)
 
     def append(self, user_id: UserId, desktop_id: DesktopId, offset: Offset, frame: bytes) -> None:
         self.asked += 1

@@ -23,6 +23,7 @@ class Kept:
 
     epoch: int | None = None
     end: Offset | None = None
+    before: int | None = None
     written: list[tuple[JournalEntry, float]] = field(default_factory=list)
 
     @property
@@ -31,13 +32,19 @@ class Kept:
 
 
 class MemoryJournal:
-    """Does what is asked, and answers, when the scheduler settles."""
+    """Does what is asked, and answers, when the scheduler settles. `beside`: another node's, in the same store."""
 
-    def __init__(self, scheduler: Scheduler, clock: Clock, limits: JournalLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        clock: Clock,
+        limits: JournalLimits = DEFAULT_LIMITS,
+        beside: "MemoryJournal | None" = None,
+    ) -> None:
         self._scheduler = scheduler
         self._clock = clock
         self._limits = limits
-        self._kept: dict[Place, Kept] = {}
+        self._kept: dict[Place, Kept] = {} if beside is None else beside._kept
         self._when_stale: dict[tuple[Place, int], Callable[[Epoch], None]] = {}
         self._waiting: list[Callable[[], None]] = []
         self._when_relieved: list[Callable[[], object]] = []
@@ -71,10 +78,17 @@ class MemoryJournal:
         """As FLUSHALL."""
         self._kept.clear()
 
-    def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: Callable[[Epoch], None]) -> None:
+    def open(
+        self,
+        user_id: UserId,
+        desktop_id: DesktopId,
+        epoch: Epoch,
+        stale: Callable[[Epoch], None],
+        behind: Callable[[Epoch], None],
+    ) -> None:
         place = (user_id, desktop_id)
         self._when_stale[place, epoch] = stale
-        self._scheduler.call_soon(self._do, lambda: self._open(place, epoch))
+        self._scheduler.call_soon(self._do, lambda: self._open(place, epoch, behind))
 
     def append(self, user_id: UserId, desktop_id: DesktopId, offset: Offset, frame: bytes) -> None:
         self._scheduler.call_soon(self._do, lambda: self._append((user_id, desktop_id), Written(offset, frame)))
@@ -97,12 +111,17 @@ class MemoryJournal:
         else:
             write()
 
-    def _open(self, place: Place, epoch: int) -> None:
+    def _open(self, place: Place, epoch: int, behind: Callable[[Epoch], None]) -> None:
         kept = self._fenced(place, epoch)
         if kept is None:
             self._belie(self._kept[place], epoch)
-        elif kept.epoch != epoch:
+            return
+        if kept.epoch != epoch:
+            before = kept.epoch
             self._begin(kept, epoch, kept.head)
+            kept.before = before
+        if kept.before is not None:
+            behind(Epoch(kept.before))
 
     def _append(self, place: Place, message: Written) -> None:
         kept = self._begun(place, message.offset.epoch)
@@ -138,7 +157,7 @@ class MemoryJournal:
         return kept
 
     def _begin(self, kept: Kept, epoch: int, after: Offset | None) -> None:
-        kept.epoch, kept.end = epoch, None
+        kept.epoch, kept.end, kept.before = epoch, None, None
         self._add(kept, Opening(Offset(epoch, 0), after))
 
     def _add(self, kept: Kept, entry: JournalEntry) -> None:

@@ -103,7 +103,9 @@ class World:
         cluster = self.hub.join(self.node_id, hear=self._hear, missed=self._missed, gone=self._gone, anew=self._anew)
         self.turns = Turns(self.scheduler)
         self.mirror = FakeMirror()
-        self.journal: MemoryJournal = MemoryJournal(self.scheduler, self.clock) if beside is None else beside.journal
+        self.journal: MemoryJournal = MemoryJournal(
+            self.scheduler, self.clock, beside=None if beside is None else beside.journal
+        )
         self.auth = FakeAuth()
         self.tallies = Tallies()
         self.epochs: EpochSource = EpochSource(self.clock) if beside is None else beside.epochs
@@ -168,6 +170,16 @@ class World:
     ) -> Peer:
         """Connect a desktop whose welcome and mail were read."""
         return self.open(self.desktop_peer(desktop, user, lasts_s=lasts_s, name=name, acks=acks))
+
+    def cut_off(self) -> None:
+        """The node can't reach the store: nothing is entered, told, or written down."""
+        self.hub.away(self.node_id)
+        self.journal.away = True
+
+    def back(self) -> None:
+        """The node reaches the store again."""
+        self.hub.back(self.node_id)
+        self.journal.away = False
 
     def desktop_peer(
         self,

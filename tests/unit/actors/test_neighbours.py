@@ -280,7 +280,7 @@ def test_what_a_desktop_said_to_a_node_that_was_cut_off_is_told_missing_when_tha
     phones, first = [a.phone(), b.phone()], a.desktop("d1")
     first.say("agent:stream")
     first.lose_link()
-    a.hub.away(C)
+    c.cut_off()
     unseen = c.desktop("d1")
     unseen.say("agent:stream")
     unseen.lose_link()
@@ -288,7 +288,7 @@ def test_what_a_desktop_said_to_a_node_that_was_cut_off_is_told_missing_when_tha
     again.say("agent:stream")
     assert [pieces(phone) for phone in phones] == [["1-1", "3-1"]] * 2
     a.advance(6)
-    a.hub.back(C)
+    c.back()
     a.advance(6)
     assert [news(phone) for phone in phones] == [[("resumed", False)]] * 2
     again.say("agent:stream")
@@ -296,6 +296,58 @@ def test_what_a_desktop_said_to_a_node_that_was_cut_off_is_told_missing_when_tha
     late = c.phone_peer(resume={"d1": "1-1"})
     late.open()
     assert [m["payload"]["complete"] for m in late.heard() if m["type"] == "Resumed"] == [False]
+
+
+def test_what_a_desktop_said_elsewhere_is_told_missing_by_the_node_that_was_cut_off_meanwhile() -> None:
+    a, b = two()
+    phone, first = b.phone(), b.desktop("d1")
+    first.say("agent:stream")
+    first.lose_link()
+    b.cut_off()
+    unseen = a.desktop("d1")
+    unseen.say("agent:stream")
+    unseen.lose_link()
+    for _ in range(2):  # Its link doesn't hold; the journal will tell only of the first what was before it.
+        again = b.desktop("d1")
+        again.say("agent:stream")
+        again.lose_link()
+    assert pieces(phone) == ["1-1", "3-1", "4-1"]
+    b.back()
+    b.scheduler.settle()
+    assert news(phone) == [("resumed", False)]
+
+
+def test_it_is_told_so_to_a_phone_that_heard_the_desktop_on_another_node() -> None:
+    a, b = two()
+    first = a.desktop("d1")
+    first.say("agent:stream")
+    first.lose_link()
+    a.advance(6)
+    phone = b.phone_peer(resume={"d1": "1-1"})
+    phone.open()
+    news(phone)
+    b.cut_off()
+    unseen = a.desktop("d1")
+    unseen.say("agent:stream")
+    unseen.lose_link()
+    b.desktop("d1").say("agent:stream")
+    assert len(pieces(phone)) == 1
+    b.back()
+    b.scheduler.settle()
+    assert news(phone) == [("resumed", False)]
+
+
+def test_nothing_is_told_missing_of_a_desktop_that_was_another_users_meanwhile() -> None:
+    a, _ = two()
+    first = a.desktop("d1")
+    phone = a.phone_peer(resume={"d1": "0-0"})
+    phone.open()
+    first.say("agent:response")
+    a.desktop("d1", "u2")
+    a.desktop("d1").say("agent:response")
+    heard = phone.heard()
+    assert [m["offset"] for m in heard if m["type"] == "agent:response"] == ["1-1", "3-1"]
+    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [True]
 
 
 # -- nodes that die, or are cut off ----------------------------------------------------------------------------------
@@ -322,13 +374,13 @@ def test_a_desktop_that_came_back_before_its_node_was_found_dead_is_not_shown_aw
 def test_a_node_that_was_cut_off_yields_to_newer_connections() -> None:
     a, b = two()
     phone, old, stays = b.phone(), a.desktop("d1"), a.desktop("d2")
-    a.hub.away(A)
+    a.cut_off()
     a.hub.expire(A)
     a.advance(0.01)
     new = b.desktop("d1")
     assert old.closed() is None
     news(phone)
-    a.hub.back(A)
+    a.back()
     a.scheduler.settle()
     assert (old.closed(), new.closed()) == (CloseReason.SUPERSEDED, None)
     assert news(phone) == [("d2 online", "2-0")]
@@ -533,11 +585,11 @@ def test_a_phone_whose_node_was_cut_off_hears_a_silent_desktop_that_moved_from_i
     a, b = two()
     phone, _ = b.phone(), b.desktop("d1")
     b.advance(1)
-    a.hub.away(B)
+    b.cut_off()
     a.hub.expire(B)
     moved = a.desktop("d1")
     a.hub.lose(A, 1)  # What it asks before it is subscribed again.
-    a.hub.back(B)
+    b.back()
     b.scheduler.settle()
     moved.say("agent:status")
     b.advance(3)
@@ -551,7 +603,7 @@ def test_a_phone_that_is_still_given_what_it_missed_is_told_of_a_doubt_behind_th
     first = a.desktop("d1")
     first.say("agent:stream")
     first.lose_link()
-    a.hub.away(C)
+    c.cut_off()
     unseen = c.desktop("d1")
     unseen.say("agent:stream")
     unseen.lose_link()
@@ -575,14 +627,14 @@ def test_a_desktop_that_is_gone_before_phones_were_told_that_it_was_there() -> N
     first.say("agent:stream")
     first.lose_link()
     a.advance(6)
-    a.hub.away(B)
+    b.cut_off()
     b.phone()
     a.advance(1)
     a.hub.hold_words(A)
     again = a.desktop("d1")
     again.say("agent:stream")
     news(phone)
-    a.hub.back(B)
+    b.back()
     a.scheduler.settle()
     again.say("goodbye", {"reason": "sleep"})
     a.scheduler.settle()

@@ -462,7 +462,7 @@ def test_desktops_of_two_users_with_the_same_id_one_after_the_other_have_journal
 
 def newer_was_here(world: World, epoch: int = 50) -> None:
     """Another life of the hub, whose clock was ahead, has written."""
-    world.journal.open(U1, D1, Epoch(epoch), lambda _: None)
+    world.journal.open(U1, D1, Epoch(epoch), lambda _: None, lambda _: None)
     world.journal.append(U1, D1, Offset(epoch, 1), b'{"type": "agent:response", "offset": "%d-1"}' % epoch)
     world.journal.close(U1, D1, Offset(epoch, 1))
     world.scheduler.settle()

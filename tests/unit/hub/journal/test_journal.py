@@ -34,7 +34,7 @@ def ignore(_: object) -> None:
 
 async def test_writes_need_nobody_to_read(valkey: ValkeyServer) -> None:
     async with redis_journal(valkey.url) as journal:
-        journal.open(U1, D1, Epoch(5), ignore)
+        journal.open(U1, D1, Epoch(5), ignore, ignore)
         journal.append(U1, D1, Offset(5, 1), frame("hi"))
         assert 0 < journal.lag_s < 5
         await eventually(lambda: journal.lag_s == 0)
@@ -247,8 +247,8 @@ async def test_one_askers_bug_is_its_own(valkey: ValkeyServer, caplog: pytest.Lo
         raise ZeroDivisionError
 
     async with redis_journal(valkey.url) as journal:
-        journal.open(U1, D1, Epoch(6), ignore)
-        journal.open(U1, D1, Epoch(5), fail)
+        journal.open(U1, D1, Epoch(6), ignore, ignore)
+        journal.open(U1, D1, Epoch(5), fail, ignore)
         journal.read(U1, D1, BEGINNING, fail)
         assert await ask(journal) is not None
         assert (journal.written, journal.stale, journal.reads) == (1, 1, 2)

@@ -15,7 +15,7 @@ def append(seq: int, size: int = 1) -> Append:
 
 
 def opening(epoch: int, desktop: str = "d1") -> Open:
-    return Open(UserId("u1"), DesktopId(desktop), Epoch(epoch), 0.0)
+    return Open(UserId("u1"), DesktopId(desktop), Epoch(epoch), 0.0, lambda _: None)
 
 
 def read() -> Read:
