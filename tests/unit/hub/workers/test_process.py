@@ -1,6 +1,5 @@
 """A worker's process: real ones, small ones, that say what they are told to."""
 
-import os
 import signal
 import socket
 import sys
