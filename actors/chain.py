@@ -1,6 +1,7 @@
 """Whether anything is missing: followed from one piece of evidence to the next (ADR 0009). Pure."""
 
 from actors.offsets import BEGINNING, Offset
+from actors.order import REMEMBERED, Followed
 
 
 class Chain:
@@ -9,17 +10,20 @@ class Chain:
     Attributes:
         at: Up to where they were followed.
         whole: Whether not one number was missing so far.
+        followed: Epochs of connections and of those that came behind them by the openings, the last ones.
     """
 
-    __slots__ = ("at", "whole")
+    __slots__ = ("at", "followed", "whole")
 
     def __init__(self, at: Offset) -> None:
         self.at = at
         self.whole = True
+        self.followed: Followed = ()
 
     def opening(self, offset: Offset, after: Offset | None) -> None:
         """A connection began; the one before it ended at `after`, which None says is not known."""
         self.whole &= self._nothing_behind(after)
+        self.followed = (*self.followed[1 - REMEMBERED :], (self.at.epoch, offset.epoch))
         self.at = offset
 
     def message(self, offset: Offset) -> None:

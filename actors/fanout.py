@@ -35,8 +35,8 @@ class FanOut:
     def listen(self, node_id: NodeId, listen: Listen) -> None:
         """Let another node hear a desktop that is here, and give it what its phones miss."""
         desktop = self._registry.find(listen.user_id, listen.desktop_id)
-        if desktop is not None and listen.after is not None:  # It may have heard a connection that is unknown here.
-            self._doubt(desktop, Epoch(listen.after.epoch))
+        if desktop is not None and listen.after is not None and listen.after.seq:
+            self._doubt(desktop, Epoch(listen.after.epoch))  # This node may not know that it spoke there.
         if desktop is None or not desktop.here:
             return
         self._relay_to(desktop, node_id).answer(listen, desktop.epoch)

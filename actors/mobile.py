@@ -20,6 +20,7 @@ from actors.messages import (
     Resumed,
 )
 from actors.offsets import Offset
+from actors.order import Followed
 from actors.ports import Authenticator
 from actors.post import PostOffice
 from actors.replay import Replay
@@ -196,7 +197,7 @@ class MobileConnection(Connection):
             self.offer(frame, now)
         self.after_write(lambda written: then() if written and self._closing is None else None)
 
-    def _resumed(self, frames: Sequence[bytes], resumed: Resumed) -> None:
+    def _resumed(self, frames: Sequence[bytes], resumed: Resumed, followed: Followed) -> None:
         """The last piece: in the same turn it begins to hear the desktop."""
         if self._closing is not None or self._resume is None:
             return
@@ -205,7 +206,7 @@ class MobileConnection(Connection):
             resumed = replace(resumed, complete=False)
         self._reached[resumed.desktop_id] = max(self._resume.pop(resumed.desktop_id), resumed.offset)
         self._around.tallies.replays[resumed.complete] += 1
-        self._supervisor.caught_up(self, resumed.desktop_id, self._reached[resumed.desktop_id])
+        self._supervisor.caught_up(self, resumed.desktop_id, self._reached[resumed.desktop_id], followed)
         mended = self._mending is not None and resumed.desktop_id in self._mending
         if self._mending is not None:
             self._mending.discard(resumed.desktop_id)

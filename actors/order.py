@@ -1,6 +1,11 @@
 """What a node knows of the order of one desktop's connections: what came behind what, and what else there was."""
 
+from typing import TypeAlias
+
 from actors.ids import Epoch
+
+Followed: TypeAlias = tuple[tuple[int, int], ...]
+"""Epochs of connections, each with that of the one that came behind it."""
 
 REMEMBERED = 8
 """So many of each: what proves that one was missed comes from other nodes or the journal, soon after or before."""
@@ -12,7 +17,7 @@ class Order:
     __slots__ = ("_followed", "_known")
 
     def __init__(self) -> None:
-        self._followed: tuple[tuple[int, int], ...] = ()
+        self._followed: Followed = ()
         self._known: tuple[int, ...] = ()
 
     def followed(self, before: int, behind: int) -> bool:
@@ -24,7 +29,8 @@ class Order:
 
     def seems_to_follow(self, before: int, behind: int) -> None:
         """A phone goes on with this connection, and what is known by now speaks for that."""
-        self._followed = (*self._followed[1 - REMEMBERED :], (before, behind))
+        if before < behind and (before, behind) not in self._followed:
+            self._followed = (*self._followed[1 - REMEMBERED :], (before, behind))
 
     def there_was(self, epoch: int) -> Epoch | None:
         """There was a connection of this epoch. Return the newest that phones heard without it, if they did."""

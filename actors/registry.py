@@ -98,6 +98,13 @@ class Desktop(Generic[D, M]):
         """Whether it is to be seen as online because of this node."""
         return self.standing is not Standing.AWAY and self.holder is None
 
+    @property
+    def heard_up_to(self) -> Offset | None:
+        """Up to where phones here heard it, as far as that is kept with it."""
+        if self.ring is not None:
+            return self.ring.head
+        return None if self.copy is None else self.copy.at
+
 
 class User(Generic[D, M]):
     """One user who has anybody connected.

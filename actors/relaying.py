@@ -14,6 +14,7 @@ from actors.ids import DesktopId, Epoch, NodeId, UserId
 from actors.nodes import Ended, Listen, Pieces
 from actors.notices import place
 from actors.offsets import Offset
+from actors.order import Followed
 from actors.registry import Desktop, Registry
 from actors.routes import DesktopRoute, MobileRoute
 from actors.surroundings import Surroundings
@@ -85,12 +86,12 @@ class Relaying:
         """
         hearing = self._hearing(desktop)
         untold = hearing is not None and hearing.untold
+        heard = self._heard_last(desktop)
         copy, desktop.copy, desktop.follows = desktop.copy, None, None
         waiting = self._drop(desktop)
         doubtful, desktop.doubtful = desktop.doubtful, False
         ended = not doubtful and (copy is None or copy.finished)
-        heard = self._heard_last(desktop, copy) if ended else None
-        if heard is not None:
+        if ended and heard is not None:
             self._followed(desktop, heard, desktop.epoch)
         if copy is None and doubtful and desktop.ring is not None:
             self.give_up_ring(desktop)
@@ -139,7 +140,7 @@ class Relaying:
 
     def disowned(self, desktop: Desk) -> None:
         """The desktop is another user's now; if it becomes this user's again, phones go on where they stand."""
-        at = _heard_up_to(desktop, desktop.copy)
+        at = desktop.heard_up_to
         if at is not None:
             for phone in self._registry.phones_of(desktop.owner):
                 phone.stands(desktop.desktop_id, at)
@@ -171,10 +172,10 @@ class Relaying:
         else:
             hearing.waiting.append((self._ask(desktop, hearing, after), then))
 
-    def caught_up(self, desktop: Desk, phone: MobileRoute, at: Offset) -> None:
+    def caught_up(self, desktop: Desk, phone: MobileRoute, at: Offset, followed: Followed) -> None:
         """A phone that was behind hears the desktop from now on; it has everything up to `at`."""
-        if at.epoch < desktop.epoch:
-            desktop.order.seems_to_follow(at.epoch, desktop.epoch)
+        for before, behind in (*followed, (at.epoch, desktop.epoch)):
+            desktop.order.seems_to_follow(before, behind)
         copy = desktop.copy
         if copy is not None and (copy.at is None or at > copy.at):  # It had some from the journal.
             copy.ahead[phone] = at
@@ -241,9 +242,9 @@ class Relaying:
 
     # -- within --------------------------------------------------------------------------------------------------
 
-    def _heard_last(self, desktop: Desk, copy: Copy | None) -> int | None:
+    def _heard_last(self, desktop: Desk) -> int | None:
         """Return the epoch of what phones here heard last of a desktop, or the oldest that it may be."""
-        at = _heard_up_to(desktop, copy)
+        at = desktop.heard_up_to
         if at is not None:
             return at.epoch
         reached = [phone.reached(desktop.desktop_id) for phone in self._registry.phones_of(desktop.owner)]
@@ -383,13 +384,6 @@ class Relaying:
             return []
         hearing.stop()
         return hearing.answered(hearing.asked)
-
-
-def _heard_up_to(desktop: Desk, copy: Copy | None) -> Offset | None:
-    """Return up to where phones here heard a desktop, as far as that is kept with it."""
-    if desktop.ring is not None:
-        return desktop.ring.head
-    return None if copy is None else copy.at
 
 
 def _call(waiting: list[Callable[[], object]]) -> None:

@@ -8,6 +8,7 @@ from actors.ids import DesktopId, UserId
 from actors.journal import JournalPage, Opening
 from actors.messages import Resumed
 from actors.offsets import BEGINNING, Offset
+from actors.order import Followed
 from actors.ports import Journal
 from actors.ring import Ring
 
@@ -33,7 +34,8 @@ class Replay:
         silent: Tells of a desktop without a ring whether it is known to have said nothing behind a place.
         guard: Calls what it is given; a bug in that ends the phone's connection.
         send: Takes frames, in order, and calls back once they are written.
-        done: Called once, at the end: the phone is to listen from now on, behind `resumed`.
+        done: Called once, at the end: the phone is to listen from now on, behind `resumed`; with what it was told by
+            the journal to be one connection behind the other, if nothing is missing.
     """
 
     __slots__ = (
@@ -66,7 +68,7 @@ class Replay:
         silent: Callable[[Offset], bool],
         guard: Callable[[Callable[[], object]], object],
         send: Callable[[Sequence[bytes], Callable[[], None]], None],
-        done: Callable[[Sequence[bytes], Resumed], None],
+        done: Callable[[Sequence[bytes], Resumed, Followed], None],
     ) -> None:
         self._journal = journal
         self._user_id = user_id
@@ -89,7 +91,7 @@ class Replay:
         if ring is not None and (ring.covers(self._chain.at) or self._journal_is_read(ring.start)):
             self._from_ring(ring)
         elif ring is None and (self._read_up_to == BEGINNING or self._silent(self._chain.at)):
-            self._done((), self._resumed())
+            self._end(())
         else:
             self._asked_at = BEGINNING if ring is None else ring.head
             newest, self._newest = self._newest, None
@@ -107,7 +109,7 @@ class Replay:
         frames, reached = ring.read(self._chain.at, self._piece_frames, self._piece_bytes)
         self._chain.stretch(reached, gapless=gapless)
         if reached == ring.head or not frames:
-            self._done(frames, self._resumed())
+            self._end(frames)
         else:
             self._send(frames, self.go_on)
 
@@ -161,5 +163,7 @@ class Replay:
                     self._chain.ends(page.head)
         return frames
 
-    def _resumed(self) -> Resumed:
-        return Resumed(self._desktop_id, self._chain.whole, self._chain.at)
+    def _end(self, frames: Sequence[bytes]) -> None:
+        chain = self._chain
+        resumed = Resumed(self._desktop_id, chain.whole, chain.at)
+        self._done(frames, resumed, chain.followed if chain.whole else ())

@@ -16,6 +16,7 @@ from actors.neighbours import Neighbours
 from actors.nodes import Gone
 from actors.notices import offline, online, place, standing
 from actors.offsets import Offset
+from actors.order import Followed
 from actors.registry import Registry
 from actors.relaying import Desk
 from actors.routes import DesktopRoute, MobileRoute, Route
@@ -225,11 +226,14 @@ class Supervisor:
                 self.load_known(user_id)
         return True
 
-    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset) -> None:
-        """Let a phone hear a desktop from now on, of which it has everything up to `at`."""
+    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed = ()) -> None:
+        """Let a phone hear a desktop from now on, of which it has everything up to `at`.
+
+        `followed`: what the journal told it on the way there of the order of connections.
+        """
         desktop = self._registry.find(route.identity.user_id, desktop_id)
         if desktop is not None:
-            self.neighbours.relaying.caught_up(desktop, route, at)
+            self.neighbours.relaying.caught_up(desktop, route, at, followed)
         self._registry.catch_up(route.identity.user_id, route, desktop_id)
 
     def part_mobile(self, route: MobileRoute) -> None:

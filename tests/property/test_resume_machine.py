@@ -27,6 +27,7 @@ from actors.ids import DesktopId, Epoch, UserId
 from actors.journal import JournalPage, Written
 from actors.messages import Envelope, Label, Notice
 from actors.offsets import BEGINNING, Offset, parse_offset
+from actors.order import Followed
 from actors.policy import Policy
 from actors.ports import Journal
 from actors.post import PostOffice
@@ -291,8 +292,8 @@ class WatchedSupervisor(Supervisor):
 
     on_caught_up: Callable[[MobileRoute, DesktopId], None]
 
-    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset) -> None:
-        super().caught_up(route, desktop_id, at)
+    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed = ()) -> None:
+        super().caught_up(route, desktop_id, at, followed)
         self.on_caught_up(route, desktop_id)
 
 

@@ -9,6 +9,7 @@ from actors.ids import DesktopId, Epoch, UserId
 from actors.journal import JournalEntry, JournalPage, Opening, Written
 from actors.messages import Resumed
 from actors.offsets import BEGINNING, Offset, parse_offset
+from actors.order import Followed
 from actors.replay import PIECE_FRAMES, Replay
 from actors.ring import Ring
 
@@ -66,6 +67,7 @@ class Stage:
     waiting: list[Callable[[], None]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     ends: list[Resumed] = field(default_factory=list)
+    followed: Followed = ()
     head: str | None = None
 
     def __post_init__(self) -> None:
@@ -96,9 +98,10 @@ class Stage:
         self.told += [frame.decode() for frame in frames]
         self.waiting.append(then)
 
-    def done(self, frames: Sequence[bytes], resumed: Resumed) -> None:
+    def done(self, frames: Sequence[bytes], resumed: Resumed, followed: Followed) -> None:
         self.told += [frame.decode() for frame in frames]
         self.ends.append(resumed)
+        self.followed = followed
 
     def answer(self, text: str = "", *, more: bool = False, head: str | None = None) -> Offset:
         """Answer the one question there is, and return from where it was to read."""
@@ -242,6 +245,14 @@ def test_openings_lead_over_connections() -> None:
     stage.answer("9-0<7-1 9-1 12-0<9-1 12-1", head="12-1")
     stage.take()
     assert (stage.told, stage.end) == (["9-1", "12-1"], (True, "12-1"))
+    assert stage.followed == ((7, 9), (9, 12))
+
+
+def test_openings_that_prove_nothing_are_not_followed() -> None:
+    stage = Stage("7-1")
+    stage.answer("9-0<? 9-1 12-0<9-1 12-1", head="12-1")
+    stage.take()
+    assert (stage.end, stage.followed) == ((False, "12-1"), ())
 
 
 @pytest.mark.parametrize(("after", "complete"), [("0-0", True), ("7-1", False), ("7-0", False)])
