@@ -3,11 +3,14 @@
 from collections.abc import Callable
 
 from actors.copy import Copy, Taken
-from actors.ids import Epoch
+from actors.ids import DesktopId, Epoch
 from actors.offsets import Offset
-from actors.ports import Timer
+from actors.ports import Scheduler, Timer
 from actors.relay import Relay
 from actors.routes import MobileRoute
+
+ANSWER_S = 1.0
+"""So long a node may take to answer, or to say that a connection has ended: then it goes on without, and asks again."""
 
 
 class Hearing:
@@ -47,7 +50,12 @@ class Hearing:
 
 
 class Handover:
-    """A desktop that came here from another node, whose last words are not known yet."""
+    """A desktop that came here from another node, whose last words are not known yet.
+
+    Attributes:
+        at: Up to where phones here heard it there.
+        waiting: Whoever waits until that is known to be all, or known not to be.
+    """
 
     __slots__ = ("at", "timer", "waiting")
 
@@ -55,6 +63,36 @@ class Handover:
         self.at = at
         self.timer = timer
         self.waiting = waiting
+
+
+class Handovers:
+    """Those of a node. Each ends by itself after `ANSWER_S`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._under_way: dict[DesktopId, Handover] = {}
+
+    def get(self, desktop_id: DesktopId) -> Handover | None:
+        """The one of a desktop, if its last words are waited for."""
+        return self._under_way.get(desktop_id)
+
+    def begin(self, desktop_id: DesktopId, at: Offset, waiting: list[Callable[[], object]]) -> None:
+        """Wait for a desktop's last words; one that is under way has to be taken first."""
+        timer = self._scheduler.call_later(ANSWER_S, self.end, desktop_id)
+        self._under_way[desktop_id] = Handover(at, timer, waiting)
+
+    def take(self, desktop_id: DesktopId) -> list[Callable[[], object]]:
+        """Wait no more, and return who did."""
+        handover = self._under_way.pop(desktop_id, None)
+        if handover is None:
+            return []
+        handover.timer.cancel()
+        return handover.waiting
+
+    def end(self, desktop_id: DesktopId) -> None:
+        """Wait no more, and let those go on who did."""
+        for then in self.take(desktop_id):
+            then()
 
 
 def without_those_ahead(

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TypeAlias
 
 from actors.copy import Copy
-from actors.hearing import Handover, Hearing, without_those_ahead
+from actors.hearing import ANSWER_S, Handovers, Hearing, without_those_ahead
 from actors.ids import DesktopId, Epoch, NodeId, UserId
 from actors.nodes import Ended, Listen, Pieces
 from actors.notices import place
@@ -18,9 +18,6 @@ from actors.order import Followed
 from actors.registry import Desktop, Registry
 from actors.routes import DesktopRoute, MobileRoute
 from actors.surroundings import Surroundings
-
-ANSWER_S = 1.0
-"""So long a node may take to answer, or to say that a connection has ended: then it goes on without, and asks again."""
 
 Desk: TypeAlias = Desktop[DesktopRoute, MobileRoute]
 
@@ -45,7 +42,7 @@ class Relaying:
         self._announce = announce
         self._asks = count(1)
         self._hearings: dict[UserId, dict[DesktopId, Hearing]] = {}
-        self._handovers: dict[DesktopId, Handover] = {}
+        self._handovers = Handovers(around.scheduler)
 
     # -- where desktops are ----------------------------------------------------------------------------------------
 
@@ -69,6 +66,7 @@ class Relaying:
         else:
             copy.epoch = desktop.epoch
             self._ask(desktop, hearing, copy.at)
+        self._handovers.end(desktop.desktop_id)
 
     def left(self, desktop: Desk) -> None:
         """The desktop is connected nowhere any more; phones that don't know yet that it was are told so first."""
@@ -88,7 +86,7 @@ class Relaying:
         untold = hearing is not None and hearing.untold
         heard = self._heard_last(desktop)
         copy, desktop.copy, desktop.follows = desktop.copy, None, None
-        waiting = self._drop(desktop)
+        waiting = [*self._handovers.take(desktop.desktop_id), *self._drop(desktop)]
         doubtful, desktop.doubtful = desktop.doubtful, False
         ended = not doubtful and (copy is None or copy.finished)
         if ended and heard is not None:
@@ -98,8 +96,7 @@ class Relaying:
         if copy is not None and not ended:
             desktop.ring = None
             if copy.at is not None:
-                timer = self._around.scheduler.call_later(ANSWER_S, self._hand_over, desktop.desktop_id)
-                self._handovers[desktop.desktop_id] = Handover(copy.at, timer, waiting)
+                self._handovers.begin(desktop.desktop_id, copy.at, waiting)
                 self._missed(desktop, copy.at)
                 return untold
         _call(waiting)
@@ -109,7 +106,7 @@ class Relaying:
         """There was a connection of this epoch: if nobody knew of it, what it said is missing, and phones are told."""
         handover = self._handovers.get(desktop.desktop_id)
         if handover is not None and handover.at.epoch < epoch < desktop.epoch:  # What is waited for isn't all.
-            self._hand_over(desktop.desktop_id)
+            self._handovers.end(desktop.desktop_id)
         newer = desktop.order.there_was(epoch)
         if newer is not None:
             self._lost_before(desktop, newer)
@@ -162,7 +159,7 @@ class Relaying:
         """Call `then` when everything that can be had of what the desktop said behind `after` is here, or at once."""
         handover, hearing = self._handovers.get(desktop.desktop_id), self._hearing(desktop)
         if handover is not None:
-            handover.waiting.append(then)
+            handover.waiting.append(partial(self.when_heard, desktop, after, then))
         elif desktop.holder is None or hearing is None:
             then()
         elif hearing.waits_for_end:
@@ -231,7 +228,7 @@ class Relaying:
         if handover is not None:
             if handover.at == ended.offset:
                 self._follow(desktop, handover.at)
-            self._hand_over(ended.desktop_id)
+            self._handovers.end(ended.desktop_id)
             return
         hearing, copy = self._hearing(desktop), desktop.copy
         if copy is None or copy.node_id != node_id:
@@ -349,12 +346,6 @@ class Relaying:
         """The phones that listen have everything up to here only."""
         for phone in self._registry.phones_of(desktop.owner):
             phone.fell_behind(desktop.desktop_id, at)
-
-    def _hand_over(self, desktop_id: DesktopId) -> None:
-        handover = self._handovers.pop(desktop_id, None)
-        if handover is not None:
-            handover.timer.cancel()
-            _call(handover.waiting)
 
     def _followed(self, desktop: Desk, before: int, behind: int) -> bool:
         """Phones here heard nothing in between; False: but there was something."""

@@ -350,6 +350,18 @@ def test_nothing_is_told_missing_of_a_desktop_that_was_another_users_meanwhile()
     assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [True]
 
 
+def test_a_phone_hears_a_desktop_that_comes_and_goes_before_its_last_words_elsewhere_are_known() -> None:
+    a, b = two()
+    phone = a.phone()
+    a.hub.lose(A, 3)  # What it asks.
+    b.desktop("d1")
+    for node in (a, b, a):
+        last = node.desktop("d1")
+    a.advance(3)
+    last.say("agent:stream")
+    assert pieces(phone) == ["4-1"]
+
+
 # -- nodes that die, or are cut off ----------------------------------------------------------------------------------
 
 
