@@ -26,9 +26,10 @@ run: setup ## start the hub on its embedded Valkey in development mode, and prin
 demo: setup ## show a desktop and a phone talking through the running hub
 	@$(BIN)/hub demo
 
+# What Python compiles it keeps, whatever the environment says: the tests start the hub more than a hundred times.
 .PHONY: test
 test: setup ## run the whole test suite
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: check
 check: setup ## format, lint, types, layers
