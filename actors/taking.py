@@ -95,6 +95,7 @@ class Taking:
         newcomers: Sequence[Joined],
     ) -> None:
         """A node holds this of a user now. A share that is older than what is known says nothing new."""
+        self._doubt_all(user_id, gone)
         here, user = self._users.get(user_id), self._registry.users.get(user_id)
         if here is None or user is None or here.knows(node_id, share):
             return
@@ -106,8 +107,6 @@ class Taking:
         left = {each.desktop_id: each for each in gone}
         for desktop in list(user.desktops.values()):
             reason = left.get(desktop.desktop_id)
-            if reason is not None:
-                self._relaying.doubt(desktop, reason.epoch)
             if desktop.holder == node_id and not share.holds(desktop.desktop_id):
                 if reason is not None and reason.reason == MOVED:  # The store knows where to.
                     here.shares[node_id] = old
@@ -117,6 +116,13 @@ class Taking:
             if not share.phones and node_id in desktop.relays:
                 self._registry.relay_to(desktop, node_id, None)
         self._yield_devices(user, share, newcomers)
+
+    def _doubt_all(self, user_id: UserId, gone: tuple[Gone, ...]) -> None:
+        """Whatever is known of the share by now, the store tells of nobody who has gone."""
+        for each in gone:
+            desktop = self._registry.find(user_id, each.desktop_id)
+            if desktop is not None:
+                self._relaying.doubt(desktop, each.epoch)
 
     def _yield_devices(self, user: User[DesktopRoute, MobileRoute], share: Share, newcomers: Sequence[Joined]) -> None:
         for device_id, epoch in share.devices.items():

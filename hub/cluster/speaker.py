@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from actors.ids import NodeId
-from actors.nodes import Word
+from actors.nodes import Shared, Word
 from hub.cluster import keys
 from hub.cluster.outbox import Outbox, Parcel
 from hub.cluster.words import encode_word
@@ -17,6 +18,9 @@ log = logging.getLogger("hub.cluster")
 PULSE_S = 1.0
 """So long after something was said, a pulse tells the node how far this one is, in case the last of it was lost."""
 
+MOST_KEPT = 1_024
+"""So many words are said again at most, the newest ones."""
+
 LOOK_S = 0.25
 """How often Redis is looked for while it is away."""
 
@@ -24,8 +28,9 @@ LOOK_S = 0.25
 class Speaker:
     """One task publishes; what comes while a round trip is under way goes with the next one, right behind it.
 
-    When a publish fails or Redis is away, what waited is dropped: the other nodes notice by the numbers. Make it
-    inside the running loop.
+    When a publish fails or Redis is away, what waited is dropped: the other nodes notice by the numbers, and ask for
+    what they need. What tells of connections that are over can't be asked for: it is said when Redis is back, perhaps
+    for the second time. Make it inside the running loop.
 
     Attributes:
         published: Batches that Redis took, pulses included.
@@ -53,6 +58,7 @@ class Speaker:
         self._available = available
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(node_id)
+        self._kept: deque[tuple[NodeId, Shared]] = deque(maxlen=MOST_KEPT)
         self._latest: tuple[Word | None, bytes] = (None, b"")
         self._wake = asyncio.Event()
         self._pulse: asyncio.TimerHandle | None = None
@@ -68,6 +74,8 @@ class Speaker:
 
     def send(self, node_id: NodeId, word: Word) -> None:
         """Say something to another node, with all that this turn of the loop has for it."""
+        if isinstance(word, Shared) and word.gone:
+            self._kept.append((node_id, word))
         if self._away or self._task is None or self._task.done():
             self._outbox.refuse(node_id)
             return
@@ -117,6 +125,7 @@ class Speaker:
                     self._pulse_due = False
                     await self._publish(self._outbox.take_pulses())
                 self._plan_pulses()
+            self._kept.clear()
         except StoreAway as error:
             self._go_away(str(error))
         except Exception:
@@ -161,6 +170,9 @@ class Speaker:
                 self._away = False
                 self._plan_pulses()
                 log.info("cluster: Redis is back, other nodes are spoken to")
+                kept, self._kept = self._kept, deque(maxlen=MOST_KEPT)
+                for node_id, word in kept:
+                    self.send(node_id, word)
                 return
 
     async def _answers_again(self) -> bool:

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from actors.ids import NodeId
-from actors.nodes import Word
+from actors.ids import DesktopId, Epoch, NodeId
+from actors.nodes import Gone, Shared, Word
 from hub.cluster import keys, listener, speaker
 from hub.cluster.words import encode_batch, encode_word
-from tests.support.cluster import Member, ValkeyBench, valkey_bench, word
-from tests.support.presence import eventually
+from tests.support.cluster import U1, Member, ValkeyBench, share, valkey_bench, word
+from tests.support.presence import CALL_MS, eventually
 from tests.support.valkey import ValkeyServer
 
 pytest_plugins = ("tests.support.valkey_fixtures",)
@@ -151,6 +151,22 @@ async def test_while_redis_is_away_words_are_dropped_and_told_when_it_is_back(
     await frail_bench.until(lambda: b.heard(a) == [4])
     assert ("missed", "a/1") in b.news
     assert said.outages == 1
+
+
+async def test_what_tells_of_connections_that_are_over_is_said_when_redis_is_back(
+    frail_bench: ValkeyBench, frail_server: ValkeyServer
+) -> None:
+    a, b = await pair(frail_bench)
+    said = frail_bench.nodes[a.node_id].speaker
+    over = [Shared(U1, share(n), (Gone(DesktopId("d1"), Epoch(n), 0, "lost"),)) for n in (1, 2)]
+    frail_server.say("CLIENT", "PAUSE", 2 * CALL_MS)
+    a.cluster.send(b.node_id, over[0])
+    await frail_bench.until(lambda: said.outages == 1)
+    a.cluster.send(b.node_id, over[1])
+    a.cluster.send(b.node_id, Shared(U1, share(3), ()))
+    await frail_bench.until(lambda: b.words[-2:] == over)
+    a.cluster.send(b.node_id, word(4))
+    await frail_bench.until(lambda: b.words[-3:] == [*over, word(4)])
 
 
 class _Poisoned(list[object]):

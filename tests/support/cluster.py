@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from actors.ids import DesktopId, DeviceId, Epoch, NodeId, UserId
-from actors.nodes import Ended, HeldDesktop, Share, Word
+from actors.nodes import Ended, HeldDesktop, Share, Shared, Word
 from actors.offsets import Offset
 from actors.ports import Cluster
 from hub.cluster.neighbourhood import Neighbourhood
@@ -43,13 +43,16 @@ class Member:
         self.node_id = NodeId(node_id)
         self.cluster: Cluster
         self.news: list[object] = []
+        self.words: list[Word] = []
         self.answers: list[tuple[str, Mapping[NodeId, Share] | None]] = []
         self.shares: dict[UserId, Share] = {}
         self.renewed: list[tuple[UserId, Mapping[NodeId, Share]]] = []
         self.cleaned: list[NodeId] = []
 
     def hear(self, sender: NodeId, said: Word) -> None:
-        self.news.append((str(sender), number_of(said)))
+        self.words.append(said)
+        if not isinstance(said, Shared):
+            self.news.append((str(sender), number_of(said)))
 
     def missed(self, sender: NodeId | None) -> None:
         self.news.append(("missed", sender))

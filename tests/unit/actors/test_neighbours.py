@@ -298,6 +298,29 @@ def test_what_a_desktop_said_to_a_node_that_was_cut_off_is_told_missing_when_tha
     assert [m["payload"]["complete"] for m in late.heard() if m["type"] == "Resumed"] == [False]
 
 
+def test_it_is_told_missing_when_the_store_was_quicker_to_tell_what_that_node_holds() -> None:
+    a, _, c = three()
+    phone, first = a.phone(), a.desktop("d1")
+    first.say("agent:stream")
+    first.lose_link()
+    c.cut_off()
+    c.desktop("d2")
+    unseen = c.desktop("d1")
+    unseen.say("agent:stream")
+    unseen.lose_link()
+    a.desktop("d1").say("agent:stream")
+    a.advance(6)
+    assert pieces(phone) == ["1-1", "4-1"]
+    a.hub.hold_words(A)
+    c.back()
+    a.scheduler.settle()
+    a.desktop("d3")
+    assert [told for told, _ in news(phone)] == ["d3 online", "d2 online"]
+    a.hub.release_words(A)
+    a.scheduler.settle()
+    assert ("resumed", False) in news(phone)
+
+
 def test_what_a_desktop_said_elsewhere_is_told_missing_by_the_node_that_was_cut_off_meanwhile() -> None:
     a, b = two()
     phone, first = b.phone(), b.desktop("d1")
