@@ -53,6 +53,7 @@ class Round:
                 await asyncio.sleep(BEFORE_S)
             self._stage.log.say("quiet")
             await self._calm_down()
+            self._stage.log.note_outages(self._stage.nodes.outages())
             kept = [finding for user in self._users() for finding in await self._audit(user)]
             await self._ask_nodes()
             bugs = Finding("no node meets a bug", len(self._stage.nodes.all), self._stage.nodes.bugs())

@@ -13,6 +13,7 @@ import pytest_asyncio
 from tests.chaos import stages
 from tests.chaos.faults import (
     OneServer,
+    cut_a_node_off,
     cut_the_links,
     kill_a_node,
     kill_valkey,
@@ -24,7 +25,7 @@ from tests.support.chaos_log import ChaosLog
 pytestmark = [pytest.mark.hostile, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
 
 SEED = 20260
-FAULTS: list[Fault[OneServer]] = [kill_a_node, pause_a_node_past_its_lease, kill_valkey, cut_the_links]
+FAULTS: list[Fault[OneServer]] = [kill_a_node, pause_a_node_past_its_lease, kill_valkey, cut_the_links, cut_a_node_off]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

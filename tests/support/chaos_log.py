@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ class ChaosLog:
         self._losses: list[tuple[float, float]] = []
         self._outages: list[tuple[float, float]] = []
         self._began = time.monotonic()
+        self._wall_began = time.time()
         self._file = path.open("w", encoding="utf-8", buffering=1)
 
     def now(self) -> float:
@@ -43,6 +44,13 @@ class ChaosLog:
         """Nodes can't write meanwhile. What a desktop says is lost if it goes to another node before they can."""
         with self._noting(self._outages):
             yield
+
+    def note_outages(self, spans: Iterable[tuple[float, float]]) -> None:
+        """Nodes couldn't write then, whoever made it so; seconds since the epoch."""
+        for begin, end in spans:
+            span = begin - self._wall_began - MOMENT_S, end - self._wall_began + MOMENT_S
+            if span not in self._outages:
+                self._outages.append(span)
 
     def may_be_lost(self, at: float, moves: Sequence[float]) -> bool:
         """Whether what was said then by a desktop that connected at those times may be missing in the journal."""

@@ -6,8 +6,11 @@ import random
 import re
 import secrets
 import signal
+import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,6 +29,7 @@ BRISK = {
 }
 """What takes long takes a moment; who is paused isn't taken for a slow reader."""
 
+_JOURNAL = re.compile(r'"timestamp":"([^"]+)".*"event":"journal: Redis is (away|back)')
 _UP = re.compile(r"^Tether Hub is up at (\S+)$", re.MULTILINE)
 
 
@@ -141,11 +145,31 @@ class Nodes:
         for name, hub in self._hubs.items():
             (folder / f"{name}.log").write_text(hub.log, "utf-8")
 
+    def outages(self) -> list[tuple[float, float]]:
+        """When any node could not write to the journal, by its own word; a busy machine is a reason, too.
+
+        Seconds since the epoch; one that hasn't ended lasts until now.
+        """
+        return [span for hub in self._hubs.values() for span in _outages_in(hub.log)]
+
     def bugs(self) -> list[str]:
         """What any node has logged as an error since this was asked last."""
         lines = {line for hub in self._hubs.values() for line in hub.log.splitlines() if _is_bug(line)}
         new, self._told = sorted(lines - self._told), lines
         return new
+
+
+def _outages_in(log: str) -> Iterator[tuple[float, float]]:
+    away: float | None = None
+    for at, word in _JOURNAL.findall(log):
+        when = datetime.fromisoformat(at).timestamp()
+        if word == "away":
+            away = when
+        elif away is not None:
+            yield away, when
+            away = None
+    if away is not None:
+        yield away, time.time()
 
 
 def _is_bug(line: str) -> bool:
