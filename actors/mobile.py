@@ -51,7 +51,7 @@ class MobileConnection(Connection):
     sends = ADDRESSED
     not_allowed = NOT_ALLOWED
 
-    __slots__ = ("_doubted", "_mending", "_reached", "_replaying", "_resume", "_under_way", "epoch")
+    __slots__ = ("_doubted", "_lacking", "_mending", "_reached", "_replaying", "_resume", "_under_way", "epoch")
 
     identity: MobileIdentity
     _inbox: SheddingInbox
@@ -74,6 +74,7 @@ class MobileConnection(Connection):
         self._mending: set[DesktopId] | None = None
         self._reached: dict[DesktopId, Offset] = {}
         self._doubted: set[DesktopId] = set()
+        self._lacking: set[DesktopId] = set()
         self._under_way = 0
 
     def _accept(self, envelope: Envelope, now: float) -> None:
@@ -142,6 +143,10 @@ class MobileConnection(Connection):
         """Up to where the phone had everything of a desktop when that was last written down; None: never."""
         return self._reached.get(desktop_id)
 
+    def has_all(self, desktop_id: DesktopId) -> bool:
+        """Whether nothing was missing of a desktop when it was last given what it missed."""
+        return desktop_id in self._reached and desktop_id not in self._lacking
+
     def stands(self, desktop_id: DesktopId, at: Offset) -> None:
         """The phone had everything of a desktop up to `at`, which this node forgets; no-op for one that is behind."""
         if not self._resume or desktop_id not in self._resume:
@@ -197,15 +202,16 @@ class MobileConnection(Connection):
             self.offer(frame, now)
         self.after_write(lambda written: then() if written and self._closing is None else None)
 
-    def _resumed(self, frames: Sequence[bytes], resumed: Resumed, followed: Followed) -> None:
+    def _resumed(self, frames: Sequence[bytes], resumed: Resumed, followed: Followed | None) -> None:
         """The last piece: in the same turn it begins to hear the desktop."""
         if self._closing is not None or self._resume is None:
             return
         if resumed.desktop_id in self._doubted:
             self._doubted.discard(resumed.desktop_id)
-            resumed = replace(resumed, complete=False)
+            resumed, followed = replace(resumed, complete=False), None
         self._reached[resumed.desktop_id] = max(self._resume.pop(resumed.desktop_id), resumed.offset)
         self._around.tallies.replays[resumed.complete] += 1
+        (self._lacking.discard if resumed.complete else self._lacking.add)(resumed.desktop_id)
         self._supervisor.caught_up(self, resumed.desktop_id, self._reached[resumed.desktop_id], followed)
         mended = self._mending is not None and resumed.desktop_id in self._mending
         if self._mending is not None:

@@ -169,9 +169,9 @@ class Relaying:
         else:
             hearing.waiting.append((self._ask(desktop, hearing, after), then))
 
-    def caught_up(self, desktop: Desk, phone: MobileRoute, at: Offset, followed: Followed) -> None:
+    def caught_up(self, desktop: Desk, phone: MobileRoute, at: Offset, followed: Followed | None) -> None:
         """A phone that was behind hears the desktop from now on; it has everything up to `at`."""
-        for before, behind in (*followed, (at.epoch, desktop.epoch)):
+        for before, behind in () if followed is None else (*followed, (at.epoch, desktop.epoch)):
             desktop.order.seems_to_follow(before, behind)
         copy = desktop.copy
         if copy is not None and (copy.at is None or at > copy.at):  # It had some from the journal.
@@ -244,7 +244,8 @@ class Relaying:
         at = desktop.heard_up_to
         if at is not None:
             return at.epoch
-        reached = [phone.reached(desktop.desktop_id) for phone in self._registry.phones_of(desktop.owner)]
+        phones, desktop_id = self._registry.phones_of(desktop.owner), desktop.desktop_id
+        reached = [phone.reached(desktop_id) for phone in phones if phone.has_all(desktop_id)]
         return min((each.epoch for each in reached if each is not None), default=None)
 
     def _begin(self, desktop: Desk, hearing: Hearing) -> None:

@@ -35,7 +35,7 @@ class Replay:
         guard: Calls what it is given; a bug in that ends the phone's connection.
         send: Takes frames, in order, and calls back once they are written.
         done: Called once, at the end: the phone is to listen from now on, behind `resumed`; with what it was told by
-            the journal to be one connection behind the other, if nothing is missing.
+            the journal to be one connection behind the other; None if something is missing.
     """
 
     __slots__ = (
@@ -68,7 +68,7 @@ class Replay:
         silent: Callable[[Offset], bool],
         guard: Callable[[Callable[[], object]], object],
         send: Callable[[Sequence[bytes], Callable[[], None]], None],
-        done: Callable[[Sequence[bytes], Resumed, Followed], None],
+        done: Callable[[Sequence[bytes], Resumed, Followed | None], None],
     ) -> None:
         self._journal = journal
         self._user_id = user_id
@@ -157,13 +157,15 @@ class Replay:
                 self._chain.message(entry.offset)
                 frames.append(entry.frame)
         else:
-            if not page.more:
+            ring = self._ring()
+            if not page.more and (ring is not None or self._asked_at == BEGINNING):
                 self._read_up_to = self._asked_at
-                if self._ring() is None:
+                if ring is None:
                     self._chain.ends(page.head)
+            # Else the ring went away meanwhile, and where that ended the journal is told only now: it is asked again.
         return frames
 
     def _end(self, frames: Sequence[bytes]) -> None:
         chain = self._chain
         resumed = Resumed(self._desktop_id, chain.whole, chain.at)
-        self._done(frames, resumed, chain.followed if chain.whole else ())
+        self._done(frames, resumed, chain.followed if chain.whole else None)

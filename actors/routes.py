@@ -74,6 +74,10 @@ class MobileRoute(Route, Origin, Protocol):
         """Up to where the phone had everything of a desktop when that was last written down; None: never."""
         ...
 
+    def has_all(self, desktop_id: DesktopId) -> bool:
+        """Whether nothing was missing of a desktop when the phone was last given what it missed."""
+        ...
+
     def stands(self, desktop_id: DesktopId, at: Offset) -> None:
         """The phone had everything of a desktop up to `at`, which this node forgets; no-op for one that is behind."""
         ...

@@ -226,10 +226,12 @@ class Supervisor:
                 self.load_known(user_id)
         return True
 
-    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed = ()) -> None:
+    def caught_up(
+        self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed | None = None
+    ) -> None:
         """Let a phone hear a desktop from now on, of which it has everything up to `at`.
 
-        `followed`: what the journal told it on the way there of the order of connections.
+        `followed`: what the journal told it on the way there of the order of connections; None if something is missing.
         """
         desktop = self._registry.find(route.identity.user_id, desktop_id)
         if desktop is not None:

@@ -292,7 +292,9 @@ class WatchedSupervisor(Supervisor):
 
     on_caught_up: Callable[[MobileRoute, DesktopId], None]
 
-    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed = ()) -> None:
+    def caught_up(
+        self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed | None = None
+    ) -> None:
         super().caught_up(route, desktop_id, at, followed)
         self.on_caught_up(route, desktop_id)
 

@@ -67,7 +67,7 @@ class Stage:
     waiting: list[Callable[[], None]] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     ends: list[Resumed] = field(default_factory=list)
-    followed: Followed = ()
+    followed: Followed | None = ()
     head: str | None = None
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class Stage:
         self.told += [frame.decode() for frame in frames]
         self.waiting.append(then)
 
-    def done(self, frames: Sequence[bytes], resumed: Resumed, followed: Followed) -> None:
+    def done(self, frames: Sequence[bytes], resumed: Resumed, followed: Followed | None) -> None:
         self.told += [frame.decode() for frame in frames]
         self.ends.append(resumed)
         self.followed = followed
@@ -252,7 +252,7 @@ def test_openings_that_prove_nothing_are_not_followed() -> None:
     stage = Stage("7-1")
     stage.answer("9-0<? 9-1 12-0<9-1 12-1", head="12-1")
     stage.take()
-    assert (stage.end, stage.followed) == ((False, "12-1"), ())
+    assert (stage.end, stage.followed) == ((False, "12-1"), None)
 
 
 @pytest.mark.parametrize(("after", "complete"), [("0-0", True), ("7-1", False), ("7-0", False)])
@@ -364,6 +364,17 @@ def test_a_ring_that_loses_everything_while_the_journal_is_asked_has_it_asked_ag
     assert stage.answer("7-8 7-12") == at("7-2")
     stage.take()
     assert (stage.told, stage.end) == (["7-2", "7-8", "7-10", "7-11", "7-12"], (False, "7-12"))
+
+
+def test_a_ring_that_is_given_up_while_the_journal_is_asked_has_it_asked_again() -> None:
+    ring = ring_of((7, 3), kept=1)
+    stage = Stage("7-1", ring)
+    stage.ring = None
+    stage.answer("7-2 7-3")  # The desktop spoke on, as far as the journal knew then.
+    stage.take()
+    assert not stage.ends
+    stage.answer(head="7-3")
+    assert (stage.told, stage.end) == (["7-2", "7-3"], (True, "7-3"))
 
 
 def test_a_desktop_that_speaks_first_while_the_journal_is_asked_is_followed_into_its_ring() -> None:

@@ -218,6 +218,19 @@ def test_while_the_store_is_away_there_is_what_is_in_memory() -> None:
     assert back(world, d1="0-0")[1] == ["1-1", "1-2", "1-3", "d1: 1-3!"]
 
 
+def test_a_phone_that_was_told_that_something_is_missing_is_not_told_again_when_the_store_proves_it() -> None:
+    world = World()
+    newer_was_here(world, epoch=1)
+    world.epochs.pass_by(Epoch(1))
+    world.journal.away = True
+    peer, told = back(world, d1="0-0")
+    assert told == ["d1: 0-0"]
+    speak(world.desktop(), 1)
+    world.journal.away = False
+    world.scheduler.settle()
+    assert [m["type"] for m in peer.heard() if m["type"] in ("Resumed", "agent:response")] == ["agent:response"]
+
+
 # -- while it is under way -----------------------------------------------------------------------------------------
 
 
