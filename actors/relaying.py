@@ -180,7 +180,10 @@ class Relaying:
     def missed(self, desktop: Desk, node_id: NodeId | None) -> None:
         """Words of a node (None: of any) were lost: ask for what may have been in them."""
         hearing, copy = self._hearing(desktop), desktop.copy
-        desktop.doubtful |= node_id is None or desktop.connection is None
+        if node_id is None or desktop.connection is None:
+            desktop.doubtful = True
+            if copy is not None:
+                copy.ended = False  # It may have said more, there or elsewhere.
         if hearing is not None and copy is not None and node_id in (None, copy.node_id) and not hearing.waits_for_end:
             self._ask(desktop, hearing, copy.at)
 

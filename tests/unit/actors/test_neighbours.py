@@ -340,6 +340,22 @@ def test_what_a_desktop_said_elsewhere_is_told_missing_by_the_node_that_was_cut_
     assert news(phone) == [("resumed", False)]
 
 
+def test_it_is_told_so_when_the_desktop_is_back_where_it_had_said_nothing_before() -> None:
+    a, b, c = three()
+    phone, first = a.phone(), c.desktop("d1")
+    first.say("agent:stream")
+    b.desktop("d1")
+    a.cut_off()
+    c.desktop("d1").say("agent:stream")
+    last = b.desktop("d1")
+    a.back()
+    a.advance(3)
+    last.say("agent:stream")
+    heard = phone.heard()
+    assert [m["offset"] for m in heard if m["type"] == "agent:stream"] == ["1-1", "4-1"]
+    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]
+
+
 def test_it_is_told_so_to_a_phone_that_heard_the_desktop_on_another_node() -> None:
     a, b = two()
     first = a.desktop("d1")
