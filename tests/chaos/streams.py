@@ -11,8 +11,9 @@ from typing import NamedTuple
 Place = tuple[int, int]
 NOWHERE: Place = (0, 0)
 
-MENDING_S = 4.0
-"""So long a hub may take to mend a gap in the middle of a connection, before it says that it can't."""
+MENDING_S = 6.5
+"""So long a hub may take to mend a gap in the middle of a connection, before it says that it can't: 2.5 s and what
+Redis may be away (`tests.chaos.faults.LONG_S`), while it can't know of the gap."""
 
 
 def place_of(offset: str) -> Place:
