@@ -1,6 +1,7 @@
 """One hub process from its first socket to its last: listening, signals, and the way out."""
 
 import asyncio
+import functools
 import gc
 import signal
 import socket
@@ -16,7 +17,7 @@ from hub.app import create_app
 from hub.config import Settings
 from hub.node import Node
 from hub.transport import HIGH_WATER
-from hub.upgrade import HubProtocol
+from hub.upgrade import Door, Exchange, HubProtocol
 
 BACKLOG = 4096
 LAST_ANSWERS_S = 0.5
@@ -32,10 +33,12 @@ class Shift:
     Attributes:
         wire: Called with the application before it serves.
         leave: Set when somebody else has the listener: it is let go of at once, and everybody is told goodbye.
+        exchange: Where it passes connections on, while it serves.
     """
 
     wire: Callable[[Sanic[Any, Any]], object]
     leave: asyncio.Event
+    exchange: Exchange
 
 
 async def serve(settings: Settings, started: Callable[[str], object]) -> None:
@@ -71,12 +74,17 @@ async def run(
         await node.start()
         if shift is not None:
             await _open(server)
+            if settings.tls_cert is None:  # Halfway through its encryption a connection can't change hands.
+                _join(shift.exchange, app, server)
         _tame_garbage_collector()
         started()
         if shift is None:
             await stop.wait()
-        elif await _told_to_leave(stop, shift.leave):
-            server.server.close()
+        else:
+            to_leave = await _told_to_leave(stop, shift.leave)
+            shift.exchange.close()
+            if to_leave:
+                server.server.close()
         await node.drain()
     finally:
         await _stop_serving(server)
@@ -115,6 +123,17 @@ async def _prepare(app: Sanic[Any, Any], settings: Settings, listener: socket.so
 async def _open(server: Any) -> None:  # noqa: ANN401 - the same
     await server.start_serving()
     await server.after_start()
+
+
+def _join(exchange: Exchange, app: Sanic[Any, Any], server: Any) -> None:  # noqa: ANN401 - the same
+    door: Door = app.ctx.door
+    connections: set[HubProtocol] = server.connections
+    loop = asyncio.get_running_loop()
+    exchange.open(
+        lambda: len(connections) + door.upgraded(),
+        functools.partial(HubProtocol, loop=loop, app=app, connections=connections, stays=True),
+    )
+    door.exchange = exchange
 
 
 async def _stop_serving(server: Any) -> None:  # noqa: ANN401 - the same

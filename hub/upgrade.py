@@ -12,7 +12,7 @@ import select
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha1
-from typing import cast
+from typing import Any, Protocol, cast
 
 from sanic import Request
 from sanic.http import Stage
@@ -26,6 +26,26 @@ log = logging.getLogger("hub.upgrade")
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _TICK_S = 0.01
+
+
+class Exchange(Protocol):
+    """Where connections change hands between the workers on an address (`hub.workers.balance`)."""
+
+    @property
+    def held(self) -> int:
+        """How many connections are held back: here, with no protocol."""
+
+    def open(self, sockets: Callable[[], int], protocol: Callable[[], "HubProtocol"]) -> None:
+        """Begin: `sockets` returns how many have a protocol, `protocol` makes one for a connection that stays here."""
+
+    def close(self) -> None:
+        """Neither take connections from now on nor pass any on."""
+
+    def entered(self) -> None:
+        """Hear that a protocol that was made for it has its connection."""
+
+    def takes(self, descriptor: int) -> bool:
+        """Say whether a connection that was just accepted is taken over: then the caller is to close its own copy."""
 
 
 class Door:
@@ -46,25 +66,38 @@ class Door:
         self.upgraded = upgraded
         self.turned_away = 0
         """Clients who weren't answered."""
+        self.exchange: Exchange | None = None
+        """Where there are other workers."""
 
 
 class HubProtocol(HttpProtocol):
     """One accepted socket, up to its upgrade."""
 
-    __slots__ = ("_began", "_deadline", "_link", "_turned_away", "_upgraded")
+    __slots__ = ("_began", "_deadline", "_link", "_outside", "_stays", "_upgraded")
 
     _link: asyncio.Transport
 
+    def __init__(self, *, stays: bool = False, **sanics: Any) -> None:  # noqa: ANN401 - what Sanic's takes
+        """Make one for a socket that is about to be opened. `stays`: it isn't passed on to another worker."""
+        super().__init__(**sanics)
+        self._stays = stays
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client came: let it in, or hang up."""
+        """A client came: let it in, pass it on, or hang up."""
         door: Door = self.app.ctx.door
         self._link = self.transport = cast("asyncio.Transport", transport)
         self._upgraded = False
         self._began: float = self.loop.time()
         self._deadline: asyncio.TimerHandle | None = None
-        self._turned_away = self._sockets >= door.max_sockets + door.spare_sockets
-        if self._turned_away:
+        if self._stays and door.exchange is not None:
+            door.exchange.entered()
+        self._outside = self._sockets >= door.max_sockets + door.spare_sockets
+        if self._outside:
             door.turned_away += 1
+        elif door.exchange is not None and not self._stays:
+            # Nothing has been read yet; reading begins after this call.
+            self._outside = door.exchange.takes(self._link.get_extra_info("socket").fileno())
+        if self._outside:
             self._link.abort()
             return
         self._deadline = self.loop.call_later(door.handshake_s, self._too_late)
@@ -77,11 +110,12 @@ class HubProtocol(HttpProtocol):
 
     @property
     def _sockets(self) -> int:
-        return len(self.connections) + int(self.app.ctx.door.upgraded())
+        door: Door = self.app.ctx.door
+        return len(self.connections) + door.upgraded() + (0 if door.exchange is None else door.exchange.held)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request came."""
-        if self._turned_away:
+        if self._outside:
             return
         if self._served and self.http is not None and self.http.stage is Stage.IDLE:
             self._began = self.loop.time()
@@ -92,7 +126,7 @@ class HubProtocol(HttpProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone before it was upgraded."""
         self._on_time()
-        if not self._turned_away:
+        if not self._outside:
             super().connection_lost(exc)
 
     def abort(self) -> None:

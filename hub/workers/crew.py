@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hub.address import Bind
 from hub.config import Settings
-from hub.workers.place import socket_of
+from hub.workers.board import new_board
+from hub.workers.place import entrance_of, socket_of
 from hub.workers.process import Worker, WorkerFailed
 from hub.workers.slot import Slot
 
@@ -33,6 +34,7 @@ class Crew:
         self._environment = environment
         self._bind = bind
         self._folder = folder
+        self._board = new_board(settings.workers + 1)
         self._slots: list[Slot] = []
         self._workers: set[Worker] = set()
         self._renewal = asyncio.Event()
@@ -70,6 +72,7 @@ class Crew:
         for worker in self._alive():
             worker.stop()
         await asyncio.gather(*map(self._wait_or_kill, self._alive()))
+        self._board.close()
 
     async def _renew_when_asked(self) -> None:
         while True:
@@ -93,7 +96,8 @@ class Crew:
             log.info("worker %d has the place of worker %d, which leaves", number, gone)
             await self._wait_or_kill(old)
         finally:
-            socket_of(self._folder, gone).unlink(missing_ok=True)  # of one that was killed
+            for path in (socket_of(self._folder, gone), entrance_of(self._folder, gone)):
+                path.unlink(missing_ok=True)  # of one that was killed
 
     async def _wait_or_kill(self, worker: Worker) -> None:
         deadline_s = self._settings.drain_deadline_s + LAST_STEPS_S
@@ -107,7 +111,7 @@ class Crew:
 
     def _spawn(self, number: int, listener: socket.socket) -> Worker:
         environment = {**self._environment, "HUB_NODE_NAME": self._settings.worker_name(number)}
-        worker = Worker(number, listener, self._folder, environment)
+        worker = Worker(number, listener, self._folder, self._board.fileno(), environment)
         self._workers = {*self._alive(), worker}
         return worker
 

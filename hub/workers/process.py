@@ -40,8 +40,10 @@ class Worker:
         number: See `Place`.
     """
 
-    def __init__(self, number: int, listener: socket.socket, folder: Path, environment: Mapping[str, str]) -> None:
-        """Start it; takes a few milliseconds. `environment`: its settings.
+    def __init__(
+        self, number: int, listener: socket.socket, folder: Path, board: int, environment: Mapping[str, str]
+    ) -> None:
+        """Start it; takes a few milliseconds. `environment`: its settings; the rest as in `Place`.
 
         Raises:
             OSError: If there can't be another process.
@@ -51,9 +53,9 @@ class Worker:
         self._link.setblocking(False)  # noqa: FBT003 - positional only
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                Place(number, listener, theirs, folder).command(),
+                Place(number, listener, theirs, folder, board).command(),
                 env=dict(environment),
-                pass_fds=(listener.fileno(), theirs.fileno()),
+                pass_fds=(listener.fileno(), theirs.fileno(), board),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )

@@ -39,16 +39,19 @@ def main() -> None:
 async def _work(settings: Settings, place: Place) -> None:
     # Most of a start's CPU, so not for settings that are wrong.
     from hub.server import Shift, run
+    from hub.workers.balance import Balance
     from hub.workers.figures import Figures
 
     parent = os.getppid()
     leave = asyncio.Event()
     watching = asyncio.create_task(_watch(place, leave), name="link-to-the-parent")
     figures = Figures(place.folder, place.number)
+    balance = Balance(place)
     await figures.start()
     try:
-        await run(settings, place.listener, lambda: place.say(READY), Shift(figures.wire, leave))
+        await run(settings, place.listener, lambda: place.say(READY), Shift(figures.wire, leave, balance))
     finally:
+        await balance.stop()
         await figures.stop()
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)

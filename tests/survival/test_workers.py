@@ -120,7 +120,8 @@ async def test_a_rolling_restart_drops_nobody_without_goodbye_and_refuses_no_con
     after = worker_pids(pair)
     assert all(map(is_gone, before.values()))
     assert len(after) == 2
-    assert {path.name for path in private_folder(pair).iterdir()} == {f"{number}.sock" for number in after}
+    left = {path.name for path in private_folder(pair).iterdir()}
+    assert left == {f"{number}.{end}" for number in after for end in ("sock", "in")}
 
 
 async def test_valkey_is_started_again_when_it_dies(pair: HubProcess) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hub.config import Settings
 from hub.workers import crew as crew_module
 from hub.workers.crew import Crew
-from hub.workers.place import socket_of
+from hub.workers.place import entrance_of, socket_of
 from hub.workers.process import WorkerFailed
 
 
@@ -23,7 +23,7 @@ class Figure:
     deaf: ClassVar[set[int]]
     holding: ClassVar[asyncio.Event]
 
-    def __init__(self, number: int, _: socket.socket, __: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, number: int, _: socket.socket, __: Path, ___: int, environment: Mapping[str, str]) -> None:
         self.number = number
         self.environment = environment
         self._told = False
@@ -129,12 +129,14 @@ async def test_workers_are_replaced_one_after_the_other_under_the_number_that_is
     task = await running(crew)
     for number in range(3):
         socket_of(tmp_path, number).touch()
+        entrance_of(tmp_path, number).touch()
     del said[:]
     crew.renew()
     await until(said, "1 leaves")
     assert said == ["2 starts", "2 serves", "0 leaves", "0 starts", "0 serves", "1 leaves"]
     await asyncio.sleep(0.01)
     assert not socket_of(tmp_path, 1).exists()
+    assert not entrance_of(tmp_path, 1).exists()
     await ended(task)
 
 

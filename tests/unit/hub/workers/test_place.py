@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from hub.embedded_valkey import SOCKET_PATH_MAX
-from hub.workers.place import READY, Place, check_folder, socket_of
+from hub.workers.place import READY, Place, check_folder, entrance_of, socket_of
 
 
 @pytest.fixture
 def link() -> Iterator[tuple[socket.socket, Place]]:
     parent, worker = socket.socketpair()
     with parent, worker, socket.socket() as listener:
-        yield parent, Place(3, listener, worker, Path("/run/tether-hub-x"))
+        yield parent, Place(3, listener, worker, Path("/run/tether-hub-x"), 77)
 
 
 def test_a_place_is_taken_as_it_was_given(link: tuple[socket.socket, Place]) -> None:
@@ -28,7 +28,7 @@ def test_a_place_is_taken_as_it_was_given(link: tuple[socket.socket, Place]) -> 
     words[1], words[2] = (str(os.dup(int(number))) for number in words[1:3])
     taken = Place.taken(words)
     with taken.listener, taken.link:
-        assert (taken.number, taken.folder) == (3, place.folder)
+        assert (taken.number, taken.folder, taken.board) == (3, place.folder, 77)
         assert taken.link.family == socket.AF_UNIX
         assert taken.listener.type == socket.SOCK_STREAM
 
@@ -54,5 +54,6 @@ def test_a_folder_has_to_have_room_for_the_path_of_a_socket() -> None:
     fits = Path("/" + "x" * (room - 1))
     check_folder(fits)
     assert len(str(socket_of(fits, 999))) == SOCKET_PATH_MAX
+    assert len(str(entrance_of(fits, 999))) <= SOCKET_PATH_MAX
     with pytest.raises(OSError, match="set TMPDIR"):
         check_folder(Path("/" + "x" * room))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hub.workers import process
+from hub.workers.board import new_board
 from hub.workers.place import Place
 from hub.workers.process import Worker, WorkerFailed, end_of
 
@@ -24,15 +25,15 @@ listener, link = socket.socket(fileno=int(sys.argv[2])), socket.socket(fileno=in
 @pytest.fixture
 def new_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[NewWorker]:
     """Starts a worker that does this in the place of serving."""
-    with socket.socket() as listener:
+    with socket.socket() as listener, new_board(6) as board:
 
         def start(script: str) -> Worker:
             def command(place: Place) -> list[str]:
-                words = [str(place.number), str(place.listener.fileno()), str(place.link.fileno())]
+                words = [str(place.number), str(place.listener.fileno()), str(place.link.fileno()), str(place.board)]
                 return [sys.executable, "-I", "-c", PRELUDE + script, *words]
 
             monkeypatch.setattr(Place, "command", command)
-            return Worker(5, listener, tmp_path, {"HUB_X": "here"})
+            return Worker(5, listener, tmp_path, board.fileno(), {"HUB_X": "here"})
 
         yield start
 
