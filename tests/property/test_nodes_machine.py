@@ -51,7 +51,7 @@ class Phone:
     peer: Peer
     said: "dict[str, dict[Offset, NodeId | None]]"
     seen: dict[str, Offset] = field(default_factory=dict)
-    holes: dict[str, bool] = field(default_factory=dict)
+    gaps: dict[str, list[tuple[Offset, Offset]]] = field(default_factory=dict)
     warned: set[str] = field(default_factory=set)
     shown: dict[str, bool] = field(default_factory=dict)
 
@@ -63,7 +63,7 @@ class Phone:
             if kind.startswith("Desktop"):
                 self.shown[payload["desktop_id"]] = kind == "DesktopOnline"
             elif kind == "Resumed" and not payload["complete"]:
-                self.holes[payload["desktop_id"]] = False
+                self.gaps.pop(payload["desktop_id"], None)
                 self.warned.add(payload["desktop_id"])
             elif kind.startswith("agent:"):
                 self._take(message["desktop_id"], parse_offset(message["offset"]) or Offset(0, 0))
@@ -72,11 +72,16 @@ class Phone:
     def _take(self, desktop: str, offset: Offset) -> None:
         last = self.seen.get(desktop)
         if last is not None:
-            assert offset > last, f"{desktop}: {offset} came behind {last}"
-            if any(last < each < offset for each in self.said[desktop]) and desktop not in self.warned:
-                self.holes[desktop] = True
+            assert offset > last or offset not in self.said[desktop], f"{desktop}: {offset} came behind {last}"
+            if desktop not in self.warned:
+                self.gaps.setdefault(desktop, []).append((last, offset))
         self.warned.discard(desktop)
-        self.seen[desktop] = offset
+        self.seen[desktop] = max(offset, last or offset)
+
+    def holes(self) -> list[Offset]:
+        """What was said in a gap that it wasn't told of."""
+        gaps = [(desktop, *gap) for desktop, gaps in self.gaps.items() for gap in gaps]
+        return [each for desktop, after, before in gaps for each in self.said[desktop] if after < each < before]
 
 
 class NodesMachine(RuleBasedStateMachine):
@@ -137,6 +142,9 @@ class NodesMachine(RuleBasedStateMachine):
                 del said[offset]
         self.cut_off.discard(node.node_id)
         self.hub.kill(node.node_id, unnoticed=True)
+        for desk in [desk for desk in self.live_desks() if desk.epoch < self.newest_epoch(desk.name)]:
+            desk.peer.lose_link()  # Its client had let go of it when it connected anew.
+            self.desks.remove(desk)
 
     @rule(index=which)
     def lease_runs_out(self, index: int) -> None:
@@ -210,10 +218,13 @@ class NodesMachine(RuleBasedStateMachine):
         """What an older connection says, whose end hasn't come to it yet, needn't reach anybody."""
         node_id = desk.peer.world.node_id
         desk.said += 1
-        if desk.epoch == max(each.epoch for each in self.all_desks if each.name == desk.name):
+        if desk.epoch == self.newest_epoch(desk.name):
             place = Offset(desk.epoch, desk.said)
             self.said[desk.name][place] = node_id if node_id in self.cut_off else None
         desk.peer.say(kind, payload)
+
+    def newest_epoch(self, name: str) -> int:
+        return max(desk.epoch for desk in self.all_desks if desk.name == name)
 
     @rule(index=which)
     def phone_comes(self, index: int) -> None:
@@ -234,7 +245,9 @@ class NodesMachine(RuleBasedStateMachine):
         node = self.alive()[to % len(self.alive())]
         again = node.phone_peer(resume={name: str(at) for name, at in phone.seen.items()})
         again.open()
-        self.phones.append(Phone(again, self.said, dict(phone.seen), dict(phone.holes)))
+        self.phones.append(
+            Phone(again, self.said, dict(phone.seen), {name: [*gaps] for name, gaps in phone.gaps.items()})
+        )
 
     @rule(seconds=st.sampled_from([0.5, 1.1, 6.0]))
     def time_goes_by(self, seconds: float) -> None:
@@ -287,7 +300,7 @@ class NodesMachine(RuleBasedStateMachine):
                 probes = [m["payload"].get("probe") for m in phone.read() if m["type"] == "agent:stream"]
                 assert probes == [desk.name], f"{probes} of {desk.name}"
         for phone in self.live_phones():
-            assert not any(phone.holes.values()), f"a hole that wasn't told: {phone.holes}"
+            assert not phone.holes(), f"a hole that wasn't told: {phone.holes()}"
 
     def everybody_is_reached(self) -> None:
         for number, phone in enumerate(self.live_phones()):
