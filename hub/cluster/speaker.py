@@ -18,10 +18,6 @@ log = logging.getLogger("hub.cluster")
 PULSE_S = 1.0
 """So long after something was said, a pulse tells the node how far this one is, in case the last of it was lost."""
 
-GATHER_S = 0.001
-"""From one publish to the next there is so much time at least: what is said within it goes together. A publish costs
-some 300 us of CPU, here and in Valkey, whatever is in it; what comes after a pause goes at once."""
-
 MOST_KEPT = 1_024
 """So many words are said again at most, the newest ones."""
 
@@ -62,7 +58,6 @@ class Speaker:
         self._available = available
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox(node_id)
-        self._next_at = 0.0
         self._kept: deque[tuple[NodeId, Shared]] = deque(maxlen=MOST_KEPT)
         self._latest: tuple[Word | None, bytes] = (None, b"")
         self._wake = asyncio.Event()
@@ -124,7 +119,6 @@ class Speaker:
         """Publish until nothing waits, or wait until Redis is there again."""
         try:
             while self._outbox or self._pulse_due:
-                await self._gather()
                 self._latest = (None, b"")
                 await self._publish(self._outbox.take())
                 if self._pulse_due:
@@ -139,13 +133,6 @@ class Speaker:
             self._go_away("see above")
         if self._away:
             await self._wait_for_redis()
-
-    async def _gather(self) -> None:
-        """Wait if there was a publish just now."""
-        now = self._loop.time()
-        if now < self._next_at and not self._stopping:
-            await asyncio.sleep(self._next_at - now)
-        self._next_at = self._loop.time() + GATHER_S
 
     async def _publish(self, parcels: list[Parcel]) -> None:
         try:
