@@ -29,7 +29,7 @@ demo: setup ## show a desktop and a phone talking through the running hub
 # What Python compiles it keeps, whatever the environment says: the tests start the hub more than a hundred times.
 .PHONY: test
 test: setup ## run the whole test suite
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: check
 check: setup ## format, lint, types, layers

@@ -1,6 +1,7 @@
 """`hub serve`: run the hub."""
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -59,6 +60,7 @@ def _serving(
 ) -> Coroutine[None, None, None]:
     """Return what is to run. The parent of several workers does without what only nodes need, some 25 MB."""
     if settings.workers == 1:
+        gc.disable()  # What a start makes stays; the hub looks for garbage once it serves.
         from hub.server import serve as run_alone
 
         return run_alone(settings, started)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import os
 import sys
@@ -37,6 +38,7 @@ def main() -> None:
 
 
 async def _work(settings: Settings, place: Place) -> None:
+    gc.disable()  # What a start makes stays; the hub looks for garbage once it serves.
     # Most of a start's CPU, so not for settings that are wrong.
     from hub.server import Shift, run
     from hub.workers.balance import Balance
