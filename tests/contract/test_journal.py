@@ -342,7 +342,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(steps, max_size=25), after=st.tuples(st.integers(0, 4), st.integers(0, 6)))
 def test_the_scripts_do_what_the_twin_does(valkey: ValkeyServer, history: list[Step], after: tuple[int, int]) -> None:
     valkey.say("FLUSHALL")

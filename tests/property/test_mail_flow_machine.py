@@ -382,4 +382,4 @@ class MailFlowMachine(RuleBasedStateMachine):
 
 
 TestMailFlow = MailFlowMachine.TestCase
-TestMailFlow.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestMailFlow.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)

@@ -288,11 +288,11 @@ class ValkeyMailboxMachine(MailboxMachine):
 
 
 def test_in_memory() -> None:
-    run_state_machine_as_test(MailboxMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(MailboxMachine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None))
 
 
 def test_on_a_real_valkey(valkey: ValkeyServer) -> None:
     ValkeyMailboxMachine.server = valkey
     run_state_machine_as_test(
-        ValkeyMailboxMachine, settings=settings(max_examples=25, stateful_step_count=30, deadline=None)
+        ValkeyMailboxMachine, settings=settings(max_examples=15, stateful_step_count=30, deadline=None)
     )

@@ -39,7 +39,7 @@ changes = st.one_of(
 lost_nodes = st.sampled_from(NODES)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(st.one_of(changes, changes, changes, lost_nodes), max_size=25))
 def test_the_scripts_do_what_the_model_does(valkey: ValkeyServer, history: list[PresenceChange | NodeId]) -> None:
     valkey.say("FLUSHALL")
@@ -170,7 +170,7 @@ class Nodes:
         return make_store(self._client, timeout_s=PATIENCE_S)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(steps, max_size=15))
 def test_the_stream_has_one_entry_for_each_change_in_redis(valkey: ValkeyServer, history: list[Step]) -> None:
     valkey.say("FLUSHALL")

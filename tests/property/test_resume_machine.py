@@ -587,7 +587,7 @@ SHRINK_FAST = tuple(phase for phase in Phase if phase is not Phase.explain)
 def test_over_the_twin() -> None:
     run_state_machine_as_test(
         lambda: ResumeMachine(MemoryGround()),  # type: ignore[arg-type]  # whatever makes one will do
-        settings=settings(max_examples=70, stateful_step_count=40, deadline=None, phases=SHRINK_FAST, derandomize=True),
+        settings=settings(max_examples=50, stateful_step_count=40, deadline=None, phases=SHRINK_FAST, derandomize=True),
     )
 
 
@@ -595,5 +595,5 @@ def test_over_a_real_store(shared_server: ValkeyServer, monkeypatch: pytest.Monk
     monkeypatch.setattr("hub.journal.journal.GATHER_S", 0.0)
     run_state_machine_as_test(
         lambda: ResumeMachine(ValkeyGround(shared_server)),  # type: ignore[arg-type]  # as above
-        settings=settings(max_examples=25, stateful_step_count=30, deadline=None, phases=SHRINK_FAST, derandomize=True),
+        settings=settings(max_examples=15, stateful_step_count=30, deadline=None, phases=SHRINK_FAST, derandomize=True),
     )

@@ -221,4 +221,4 @@ class SheddingMachine(RuleBasedStateMachine):
 
 
 TestShedding = SheddingMachine.TestCase
-TestShedding.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestShedding.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)

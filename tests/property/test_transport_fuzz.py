@@ -17,7 +17,7 @@ MAX_BYTES = 2000
 KEPT = 3 * 65_536
 CLOSING = {reason.label for reason in CloseReason}
 
-ci = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ci = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 opcodes = st.sampled_from([0, 1, 1, 1, 2, 3, 8, 9, 10, 15])
 bodies = st.one_of(

@@ -22,7 +22,7 @@ PHONE = MobileIdentity(UserId("u1"), 0.0, DeviceId("x"))
 MEMBERS = ("type", "payload", "timestamp", "message_id", "valid_until")
 FORWARDED = sorted(RELAYED | ADDRESSED)
 
-ci = settings(max_examples=70, deadline=None)
+ci = settings(max_examples=50, deadline=None)
 
 # -- texts ---------------------------------------------------------------------------------------------------------
 
