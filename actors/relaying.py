@@ -203,6 +203,7 @@ class Relaying:
         if desktop is None or hearing is None or desktop.copy is None or desktop.copy.node_id != node_id:
             return
         copy, at = desktop.copy, desktop.copy.at
+        self._look_for_older(desktop, at, pieces)
         taken = copy.take(pieces)
         desktop.ring = copy.ring
         if at is None and copy.at is not None:
@@ -222,6 +223,11 @@ class Relaying:
             self._ask(desktop, hearing, copy.at)
         if taken.heard:
             self._heard(desktop, hearing, pieces.ask)
+
+    def _look_for_older(self, desktop: Desk, at: Offset | None, pieces: Pieces) -> None:
+        """A connection that spoke there before the one that was heard last: phones here may have gone on without it."""
+        if at is not None and pieces.epoch < at.epoch and (pieces.frames or pieces.first > 1):
+            self.doubt(desktop, pieces.epoch)
 
     def hear_end(self, node_id: NodeId, ended: Ended) -> None:
         """A desktop's connection there has said its last."""

@@ -356,6 +356,26 @@ def test_it_is_told_so_when_the_desktop_is_back_where_it_had_said_nothing_before
     assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]
 
 
+def test_it_is_told_so_when_two_nodes_were_cut_off_and_the_desktop_is_on_one_of_them_again() -> None:
+    a, b, c = three()
+    phone = a.phone()
+    c.cut_off()
+    first = a.desktop("d1")
+    first.say("agent:stream")
+    a.cut_off()
+    c.desktop("d1").say("agent:stream")
+    b.desktop("d1")
+    last = c.desktop("d1")
+    a.back()
+    a.advance(3)
+    c.back()
+    a.advance(3)
+    last.say("agent:stream")
+    heard = phone.heard()
+    assert [m["offset"] for m in heard if m["type"] == "agent:stream"] == ["1-1", "4-1"]
+    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]
+
+
 def test_it_is_told_so_to_a_phone_that_heard_the_desktop_on_another_node() -> None:
     a, b = two()
     first = a.desktop("d1")
