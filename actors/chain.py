@@ -1,7 +1,7 @@
 """Whether anything is missing: followed from one piece of evidence to the next (ADR 0009). Pure."""
 
 from actors.offsets import BEGINNING, Offset
-from actors.order import REMEMBERED, Followed
+from actors.order import Followed, remember
 
 
 class Chain:
@@ -23,7 +23,7 @@ class Chain:
     def opening(self, offset: Offset, after: Offset | None) -> None:
         """A connection began; the one before it ended at `after`, which None says is not known."""
         self.whole &= self._nothing_behind(after)
-        self.followed = (*self.followed[1 - REMEMBERED :], (self.at.epoch, offset.epoch))
+        self.followed = remember(self.followed, (self.at.epoch, offset.epoch))
         self.at = offset
 
     def message(self, offset: Offset) -> None:

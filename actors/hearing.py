@@ -91,8 +91,13 @@ class Handovers:
 
     def end(self, desktop_id: DesktopId) -> None:
         """Wait no more, and let those go on who did."""
-        for then in self.take(desktop_id):
-            then()
+        call_all(self.take(desktop_id))
+
+
+def call_all(waiting: list[Callable[[], object]]) -> None:
+    """Let those go on who waited."""
+    for then in waiting:
+        then()
 
 
 def without_those_ahead(

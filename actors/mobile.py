@@ -71,10 +71,10 @@ class MobileConnection(Connection):
         self.epoch = Epoch(0) if identity.device_id is None else around.epochs.next()
         self._resume = dict(resume) if resume else None
         self._replaying = False
-        self._mending: set[DesktopId] | None = None
+        self._mending: frozenset[DesktopId] = frozenset()
         self._reached: dict[DesktopId, Offset] = {}
-        self._doubted: set[DesktopId] = set()
-        self._lacking: set[DesktopId] = set()
+        self._doubted: frozenset[DesktopId] = frozenset()
+        self._lacking: frozenset[DesktopId] = frozenset()
         self._under_way = 0
 
     def _accept(self, envelope: Envelope, now: float) -> None:
@@ -132,8 +132,8 @@ class MobileConnection(Connection):
 
     def missed(self, desktop_id: DesktopId, at: Offset) -> None:
         """Something is missing of what a desktop said before it came to `at`, and can't be had."""
-        if self._resume and desktop_id in self._resume:  # It is told when it has the rest.
-            self._doubted.add(desktop_id)
+        if self._is_behind(desktop_id):  # It is told when it has the rest.
+            self._doubted |= {desktop_id}
             return
         self._around.tallies.gaps += 1
         resumed = Resumed(desktop_id, complete=False, offset=at)
@@ -143,13 +143,13 @@ class MobileConnection(Connection):
         """Up to where the phone had everything of a desktop when that was last written down; None: never."""
         return self._reached.get(desktop_id)
 
-    def has_all(self, desktop_id: DesktopId) -> bool:
-        """Whether nothing was missing of a desktop when it was last given what it missed."""
-        return desktop_id in self._reached and desktop_id not in self._lacking
+    def has_all_up_to(self, desktop_id: DesktopId) -> Offset | None:
+        """As `reached`; None, too, if something was missing when it was last given what it missed."""
+        return None if desktop_id in self._lacking else self.reached(desktop_id)
 
     def stands(self, desktop_id: DesktopId, at: Offset) -> None:
         """The phone had everything of a desktop up to `at`, which this node forgets; no-op for one that is behind."""
-        if not self._resume or desktop_id not in self._resume:
+        if not self._is_behind(desktop_id):
             self._reached[desktop_id] = at
             if len(self._reached) > self._around.policy.max_known:
                 del self._reached[next(iter(self._reached))]
@@ -159,11 +159,14 @@ class MobileConnection(Connection):
         if self._closing is not None or not self._supervisor.fall_behind(self, desktop_id):
             return
         self._resume = self._resume or {}
-        self._mending = self._mending or set()
         self._resume[desktop_id] = max(at, self._reached.get(desktop_id, at))
-        self._mending.add(desktop_id)
+        self._mending |= {desktop_id}
         if not self._replaying:
             self._resume_next()
+
+    def _is_behind(self, desktop_id: DesktopId) -> bool:
+        """Whether it is still to be given what it missed of a desktop."""
+        return self._resume is not None and desktop_id in self._resume
 
     def _resume_next(self) -> None:
         """Give it what it missed of the next desktop that it asked for."""
@@ -206,16 +209,16 @@ class MobileConnection(Connection):
         """The last piece: in the same turn it begins to hear the desktop."""
         if self._closing is not None or self._resume is None:
             return
-        if resumed.desktop_id in self._doubted:
-            self._doubted.discard(resumed.desktop_id)
+        desktop_id = resumed.desktop_id
+        if desktop_id in self._doubted:
             resumed, followed = replace(resumed, complete=False), None
-        self._reached[resumed.desktop_id] = max(self._resume.pop(resumed.desktop_id), resumed.offset)
+        self._reached[desktop_id] = max(self._resume.pop(desktop_id), resumed.offset)
         self._around.tallies.replays[resumed.complete] += 1
-        (self._lacking.discard if resumed.complete else self._lacking.add)(resumed.desktop_id)
-        self._supervisor.caught_up(self, resumed.desktop_id, self._reached[resumed.desktop_id], followed)
-        mended = self._mending is not None and resumed.desktop_id in self._mending
-        if self._mending is not None:
-            self._mending.discard(resumed.desktop_id)
+        mended, this = desktop_id in self._mending, {desktop_id}
+        self._doubted -= this
+        self._mending -= this
+        self._lacking = self._lacking - this if resumed.complete else self._lacking | this
+        self._supervisor.caught_up(self, desktop_id, self._reached[desktop_id], followed)
         # What it didn't ask for it needn't know of, if nothing is missing.
         if not mended or not resumed.complete:
             frames = [*frames, self._around.codec.notice(resumed)]

@@ -7,6 +7,7 @@ from itertools import count
 from actors.closing import CloseReason
 from actors.elsewhere import NODE_LOST, Elsewhere, Joined, Look
 from actors.fanout import FanOut
+from actors.hearing import call_all
 from actors.ids import DesktopId, DeviceId, Epoch, NodeId, UserId
 from actors.mail import Sender
 from actors.nodes import Disowned, Ended, Gone, HeldDesktop, Listen, Outdated, Pieces, Share, Shared
@@ -236,8 +237,7 @@ class Neighbours:
         for route in newcomers:
             route.entered()
         waiting, here.waiting = here.waiting, []
-        for then in waiting:
-            then()
+        call_all(waiting)
         if others is not None and user_id not in self._registry.users and user_id not in self._changed:
             del self._users[user_id]
 

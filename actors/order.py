@@ -1,6 +1,6 @@
 """What a node knows of the order of one desktop's connections: what came behind what, and what else there was."""
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from actors.ids import Epoch
 
@@ -9,6 +9,13 @@ Followed: TypeAlias = tuple[tuple[int, int], ...]
 
 REMEMBERED = 8
 """So many of each: what proves that one was missed comes from other nodes or the journal, soon after or before."""
+
+T = TypeVar("T")
+
+
+def remember(known: tuple[T, ...], one: T) -> tuple[T, ...]:
+    """Return what is known with one more, of which the oldest is forgotten past `REMEMBERED`."""
+    return (*known[1 - REMEMBERED :], one)
 
 
 class Order:
@@ -30,11 +37,11 @@ class Order:
     def seems_to_follow(self, before: int, behind: int) -> None:
         """A phone goes on with this connection, and what is known by now speaks for that."""
         if before < behind and (before, behind) not in self._followed:
-            self._followed = (*self._followed[1 - REMEMBERED :], (before, behind))
+            self._followed = remember(self._followed, (before, behind))
 
     def there_was(self, epoch: int) -> Epoch | None:
         """There was a connection of this epoch. Return the newest that phones heard without it, if they did."""
-        self._known = (*self._known[1 - REMEMBERED :], epoch)
+        self._known = remember(self._known, epoch)
         belied = [pair for pair in self._followed if pair[0] < epoch < pair[1]]
         self._followed = tuple(pair for pair in self._followed if pair not in belied)
         return max((Epoch(behind) for _, behind in belied), default=None)

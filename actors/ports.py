@@ -1,7 +1,7 @@
 """What the actors need from the world, with the guarantees written down. `hub/` has an adapter for each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from actors.closing import CloseReason
 from actors.ids import DesktopId, Epoch, NodeId, UserId
@@ -19,6 +19,9 @@ from actors.messages import (
 )
 from actors.nodes import Share, Word
 from actors.offsets import Offset
+
+OfEpoch: TypeAlias = Callable[[Epoch], None]
+"""Is told of a desktop's connection, by its epoch."""
 
 
 class Timer(Protocol):
@@ -216,14 +219,7 @@ class Journal(Protocol):
     crowded: bool
     """Whether writes come faster than they are done."""
 
-    def open(
-        self,
-        user_id: UserId,
-        desktop_id: DesktopId,
-        epoch: Epoch,
-        stale: Callable[[Epoch], None],
-        behind: Callable[[Epoch], None],
-    ) -> None:
+    def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: OfEpoch, behind: OfEpoch) -> None:
         """A connection is about to say its first message; `behind` is told which one wrote before it, if any did.
 
         `stale` is called if a newer epoch has written already, with that: nothing of this one is kept.

@@ -9,7 +9,7 @@ from itertools import count
 from typing import TypeAlias
 
 from actors.copy import Copy
-from actors.hearing import ANSWER_S, Handovers, Hearing, without_those_ahead
+from actors.hearing import ANSWER_S, Handovers, Hearing, call_all, without_those_ahead
 from actors.ids import DesktopId, Epoch, NodeId, UserId
 from actors.nodes import Ended, Listen, Pieces
 from actors.notices import place
@@ -75,7 +75,7 @@ class Relaying:
         waiting = self._drop(desktop)
         if desktop.copy is not None:
             desktop.copy.heard = False
-        _call(waiting)
+        call_all(waiting)
 
     def taken_over(self, desktop: Desk) -> bool:
         """The desktop is connected here now. Phones that heard it elsewhere go on when it is known how that ended.
@@ -99,7 +99,7 @@ class Relaying:
                 self._handovers.begin(desktop.desktop_id, copy.at, waiting)
                 self._missed(desktop, copy.at)
                 return untold
-        _call(waiting)
+        call_all(waiting)
         return untold
 
     def doubt(self, desktop: Desk, epoch: Epoch) -> None:
@@ -133,7 +133,7 @@ class Relaying:
         """No phone here listens any more to a desktop that is elsewhere."""
         waiting = self._drop(desktop)
         desktop.copy = desktop.ring = None
-        _call(waiting)
+        call_all(waiting)
 
     def disowned(self, desktop: Desk) -> None:
         """The desktop is another user's now; if it becomes this user's again, phones go on where they stand."""
@@ -141,7 +141,7 @@ class Relaying:
         if at is not None:
             for phone in self._registry.phones_of(desktop.owner):
                 phone.stands(desktop.desktop_id, at)
-        _call(self._drop(desktop))
+        call_all(self._drop(desktop))
 
     def forget(self, user_id: UserId) -> None:
         """Nobody of the user is here any more."""
@@ -253,9 +253,8 @@ class Relaying:
         at = desktop.heard_up_to
         if at is not None:
             return at.epoch
-        phones, desktop_id = self._registry.phones_of(desktop.owner), desktop.desktop_id
-        reached = [phone.reached(desktop_id) for phone in phones if phone.has_all(desktop_id)]
-        return min((each.epoch for each in reached if each is not None), default=None)
+        places = [phone.has_all_up_to(desktop.desktop_id) for phone in self._registry.phones_of(desktop.owner)]
+        return min((each.epoch for each in places if each is not None), default=None)
 
     def _begin(self, desktop: Desk, hearing: Hearing) -> None:
         """Ask the node that the desktop is connected to, from where the phones here stand."""
@@ -272,7 +271,7 @@ class Relaying:
         if hearing.watched:
             self._tell(desktop, hearing, Offset(desktop.epoch, 0))
         self._let_in(desktop, copy, first=first)
-        _call(waiting)
+        call_all(waiting)
 
     def _let_in(self, desktop: Desk, copy: Copy, *, first: bool) -> None:
         """See to phones that stand elsewhere than the others.
@@ -320,7 +319,7 @@ class Relaying:
             hearing.stop()
             desktop.doubtful = False
         self._tell(desktop, hearing, place(desktop))
-        _call(hearing.answered(ask))
+        call_all(hearing.answered(ask))
 
     def _tell(self, desktop: Desk, hearing: Hearing, at: Offset | None) -> None:
         """Tell the phones that the desktop is there, unless they know."""
@@ -342,7 +341,7 @@ class Relaying:
         waiting = hearing.answered(hearing.asked)
         if desktop.copy is not None:
             self._ask(desktop, hearing, desktop.copy.at)
-        _call(waiting)
+        call_all(waiting)
 
     @staticmethod
     def _mend_those_left(desktop: Desk, copy: Copy, at: Offset) -> None:
@@ -385,8 +384,3 @@ class Relaying:
             return []
         hearing.stop()
         return hearing.answered(hearing.asked)
-
-
-def _call(waiting: list[Callable[[], object]]) -> None:
-    for then in waiting:
-        then()

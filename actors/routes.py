@@ -74,8 +74,8 @@ class MobileRoute(Route, Origin, Protocol):
         """Up to where the phone had everything of a desktop when that was last written down; None: never."""
         ...
 
-    def has_all(self, desktop_id: DesktopId) -> bool:
-        """Whether nothing was missing of a desktop when the phone was last given what it missed."""
+    def has_all_up_to(self, desktop_id: DesktopId) -> Offset | None:
+        """As `reached`; None, too, if something was missing when the phone was last given what it missed."""
         ...
 
     def stands(self, desktop_id: DesktopId, at: Offset) -> None:

@@ -226,9 +226,7 @@ class Supervisor:
                 self.load_known(user_id)
         return True
 
-    def caught_up(
-        self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed | None = None
-    ) -> None:
+    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed | None) -> None:
         """Let a phone hear a desktop from now on, of which it has everything up to `at`.
 
         `followed`: what the journal told it on the way there of the order of connections; None if something is missing.
@@ -317,9 +315,9 @@ class Supervisor:
     # -- notices -------------------------------------------------------------------------------------------------
 
     def _notify(self, user_id: UserId, notice: Notice, place: Offset | None) -> None:
-        user = self._users.get(user_id)
-        if user is None or not user.mobiles:
+        phones = self._registry.phones_of(user_id)
+        if not phones:
             return
         frame, now = self._around.codec.notice(notice, place), self._around.clock.monotonic()
-        for phone in user.listeners:
+        for phone in phones:
             phone.offer(frame, now)

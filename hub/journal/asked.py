@@ -7,6 +7,7 @@ from typing import TypeAlias
 from actors.ids import DesktopId, Epoch, UserId
 from actors.journal import JournalPage
 from actors.offsets import Offset
+from actors.ports import OfEpoch
 from hub.frames import text_of
 from hub.journal import keys
 from hub.journal.scripts import PAGE_BYTES, JournalScripts
@@ -26,7 +27,7 @@ class Open:
     desktop_id: DesktopId
     epoch: Epoch
     asked_at: float
-    behind: Callable[[Epoch], None]
+    behind: OfEpoch
     certain: bool = True
 
     @property

@@ -10,6 +10,7 @@ from redis.exceptions import ResponseError
 
 from actors.ids import DesktopId, Epoch, UserId
 from actors.offsets import Offset
+from actors.ports import OfEpoch
 from hub.journal.asked import Answer, Append, Asked, Close, Open, Read, Write
 from hub.journal.limits import JournalLimits
 from hub.journal.pages import read_epoch, read_page
@@ -85,7 +86,7 @@ class RedisJournal:
         self._loop = asyncio.get_running_loop()
         self._pending = Pending()
         self._under_way: list[Asked] = []
-        self._when_stale: dict[tuple[UserId, DesktopId, int], Callable[[Epoch], None]] = {}
+        self._when_stale: dict[tuple[UserId, DesktopId, int], OfEpoch] = {}
         self._when_relieved: list[Callable[[], object]] = []
         self.crowded = False
         """Whether writes come faster than Redis takes them; always False while it is away."""
@@ -102,14 +103,7 @@ class RedisJournal:
         oldest = next(writes, None)
         return 0.0 if oldest is None else self._monotonic() - oldest.asked_at
 
-    def open(
-        self,
-        user_id: UserId,
-        desktop_id: DesktopId,
-        epoch: Epoch,
-        stale: Callable[[Epoch], None],
-        behind: Callable[[Epoch], None],
-    ) -> None:
+    def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: OfEpoch, behind: OfEpoch) -> None:
         """A connection is about to say its first message; `stale` is called at most once, before it closes."""
         self._when_stale[user_id, desktop_id, epoch] = stale
         if len(self._when_stale) > MOST_OPEN:

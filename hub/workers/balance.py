@@ -133,9 +133,7 @@ class Balance:
             return False
         self._count()
         number = self._board.emptier()
-        if number is None:
-            return False
-        if not self._send(link, number):
+        if number is None or not self._send(link, number):
             return False
         self._board.moved(number)
         return True

@@ -29,7 +29,7 @@ from actors.messages import Envelope, Label, Notice
 from actors.offsets import BEGINNING, Offset, parse_offset
 from actors.order import Followed
 from actors.policy import Policy
-from actors.ports import Journal
+from actors.ports import Journal, OfEpoch
 from actors.post import PostOffice
 from actors.routes import MobileRoute
 from actors.supervisor import Supervisor
@@ -118,14 +118,7 @@ class CountingJournal:
         self.asked = 0
         self.crowded = False
 
-    def open(
-        self,
-        user_id: UserId,
-        desktop_id: DesktopId,
-        epoch: Epoch,
-        stale: Callable[[Epoch], None],
-        behind: Callable[[Epoch], None],
-    ) -> None:
+    def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: OfEpoch, behind: OfEpoch) -> None:
         self.asked += 1
         self._journal.open(user_id, desktop_id, epoch, stale, behind)
 
@@ -292,9 +285,7 @@ class WatchedSupervisor(Supervisor):
 
     on_caught_up: Callable[[MobileRoute, DesktopId], None]
 
-    def caught_up(
-        self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed | None = None
-    ) -> None:
+    def caught_up(self, route: MobileRoute, desktop_id: DesktopId, at: Offset, followed: Followed | None) -> None:
         super().caught_up(route, desktop_id, at, followed)
         self.on_caught_up(route, desktop_id)
 

@@ -7,7 +7,7 @@ from actors.clock import Clock
 from actors.ids import DesktopId, Epoch, UserId
 from actors.journal import JournalEntry, JournalPage, Opening, Written
 from actors.offsets import BEGINNING, Offset
-from actors.ports import Scheduler
+from actors.ports import OfEpoch, Scheduler
 from hub.frames import text_of
 from hub.journal.limits import JournalLimits
 from hub.journal.scripts import PAGE_BYTES, PAGE_ENTRIES
@@ -45,7 +45,7 @@ class MemoryJournal:
         self._clock = clock
         self._limits = limits
         self._kept: dict[Place, Kept] = {} if beside is None else beside._kept
-        self._when_stale: dict[tuple[Place, int], Callable[[Epoch], None]] = {}
+        self._when_stale: dict[tuple[Place, int], OfEpoch] = {}
         self._waiting: list[Callable[[], None]] = []
         self._when_relieved: list[Callable[[], object]] = []
         self.crowded = False
@@ -78,14 +78,7 @@ class MemoryJournal:
         """As FLUSHALL."""
         self._kept.clear()
 
-    def open(
-        self,
-        user_id: UserId,
-        desktop_id: DesktopId,
-        epoch: Epoch,
-        stale: Callable[[Epoch], None],
-        behind: Callable[[Epoch], None],
-    ) -> None:
+    def open(self, user_id: UserId, desktop_id: DesktopId, epoch: Epoch, stale: OfEpoch, behind: OfEpoch) -> None:
         place = (user_id, desktop_id)
         self._when_stale[place, epoch] = stale
         self._scheduler.call_soon(self._do, lambda: self._open(place, epoch, behind))
@@ -111,7 +104,7 @@ class MemoryJournal:
         else:
             write()
 
-    def _open(self, place: Place, epoch: int, behind: Callable[[Epoch], None]) -> None:
+    def _open(self, place: Place, epoch: int, behind: OfEpoch) -> None:
         kept = self._fenced(place, epoch)
         if kept is None:
             self._belie(self._kept[place], epoch)

@@ -43,6 +43,13 @@ def news(peer: Peer) -> list[tuple[str, Any]]:
     return told
 
 
+def pieces_and_ends(phone: Peer) -> tuple[list[str], list[bool]]:
+    """Offsets of what came from desktops, and whether each `resumed` said that it was all."""
+    heard = phone.heard()
+    offsets = [m["offset"] for m in heard if m["type"].startswith("agent:")]
+    return offsets, [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"]
+
+
 # -- presence ------------------------------------------------------------------------------------------------------
 
 
@@ -139,9 +146,7 @@ def test_a_phone_that_comes_back_to_another_node_misses_nothing() -> None:
         desktop.say("agent:stream")
     again = b.phone_peer(resume={"d1": "1-1"})
     again.open()
-    heard = again.heard()
-    assert [m["offset"] for m in heard if m["type"] == "agent:stream"] == ["1-2", "1-3", "1-4", "1-5"]
-    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [True]
+    assert pieces_and_ends(again) == (["1-2", "1-3", "1-4", "1-5"], [True])
     desktop.say("agent:stream")
     assert pieces(again) == ["1-6"]
 
@@ -267,9 +272,7 @@ def test_a_desktop_that_moves_to_the_node_of_the_phones_is_heard_there() -> None
     old.lose_link()
     new = b.desktop("d1")
     new.say("agent:stream")
-    heard = phone.heard()
-    assert [m["offset"] for m in heard if m["type"] == "agent:stream"] == ["1-1", "2-1"]
-    assert [m for m in heard if m["type"] == "Resumed"] == []
+    assert pieces_and_ends(phone) == (["1-1", "2-1"], [])
 
 
 @pytest.mark.parametrize("returns_to_the_first", [True, False])
@@ -351,9 +354,7 @@ def test_it_is_told_so_when_the_desktop_is_back_where_it_had_said_nothing_before
     a.back()
     a.advance(3)
     last.say("agent:stream")
-    heard = phone.heard()
-    assert [m["offset"] for m in heard if m["type"] == "agent:stream"] == ["1-1", "4-1"]
-    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]
+    assert pieces_and_ends(phone) == (["1-1", "4-1"], [False])
 
 
 def test_it_is_told_so_when_two_nodes_were_cut_off_and_the_desktop_is_on_one_of_them_again() -> None:
@@ -371,9 +372,7 @@ def test_it_is_told_so_when_two_nodes_were_cut_off_and_the_desktop_is_on_one_of_
     c.back()
     a.advance(3)
     last.say("agent:stream")
-    heard = phone.heard()
-    assert [m["offset"] for m in heard if m["type"] == "agent:stream"] == ["1-1", "4-1"]
-    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]
+    assert pieces_and_ends(phone) == (["1-1", "4-1"], [False])
 
 
 def test_it_is_told_so_to_a_phone_that_heard_the_desktop_on_another_node() -> None:
@@ -404,9 +403,7 @@ def test_nothing_is_told_missing_of_a_desktop_that_was_another_users_meanwhile()
     first.say("agent:response")
     a.desktop("d1", "u2")
     a.desktop("d1").say("agent:response")
-    heard = phone.heard()
-    assert [m["offset"] for m in heard if m["type"] == "agent:response"] == ["1-1", "3-1"]
-    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [True]
+    assert pieces_and_ends(phone) == (["1-1", "3-1"], [True])
 
 
 def test_a_phone_hears_a_desktop_that_comes_and_goes_before_its_last_words_elsewhere_are_known() -> None:
@@ -608,9 +605,7 @@ def test_after_a_loss_the_end_of_a_connection_proves_nothing() -> None:
     again = a.desktop("d1")
     again.say("agent:stream")
     b.advance(3)
-    heard = phone.heard()
-    assert [m["offset"] for m in heard if m["type"] == "agent:stream"] == ["3-1"]
-    assert [m["payload"]["complete"] for m in heard if m["type"] == "Resumed"] == [False]
+    assert pieces_and_ends(phone) == (["3-1"], [False])
 
 
 def test_what_a_late_answer_passes_over_is_had_by_who_went_on_without_it() -> None:
